@@ -1,0 +1,59 @@
+"""What a task can show in a report, as plain data: no plotting library is needed to make one.
+
+`dl.report` turns each of these into HTML. All arrays are NumPy arrays on the host.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Images(NamedTuple):
+    """A grid of pictures. `pixels` [N, H, W, C], float 0..1 or uint8, C = 1 or 3; one caption a picture, or none."""
+
+    pixels: np.ndarray
+    captions: Sequence[str] = ()
+    columns: int = 8
+
+
+class Matrix(NamedTuple):
+    """A heat map with a number in each cell. `values` [R, C]; the titles say what a row and a column are."""
+
+    values: np.ndarray
+    rows: Sequence[str]
+    columns: Sequence[str]
+    row_title: str = ""
+    column_title: str = ""
+
+
+class Table(NamedTuple):
+    """A table: the header, then rows of the same length."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str | int | float]]
+
+
+class Text(NamedTuple):
+    """A passage of text, shown as it is (monospaced, line breaks kept)."""
+
+    text: str
+
+
+class Curves(NamedTuple):
+    """Lines in one plot: name -> (x [N], y [N])."""
+
+    lines: dict[str, tuple[np.ndarray, np.ndarray]]
+    x_title: str = ""
+    y_title: str = ""
+
+
+class Scatter(NamedTuple):
+    """Points in the plane. `points` [N, 2]; `labels` [N] integers that colour them; `names` of the labels."""
+
+    points: np.ndarray
+    labels: np.ndarray
+    names: Sequence[str] = ()
+
+
+Artifact = Images | Matrix | Table | Text | Curves | Scatter

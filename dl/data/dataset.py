@@ -1,0 +1,61 @@
+"""What a dataset is to the rest of the project: named splits of random-access examples."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+
+class Info(NamedTuple):
+    """What a task may know of its data before it sees any.
+
+    shapes: feature -> shape of one example, after resizing and padding (an image is H, W, C).
+    num_classes: 0 where there are no labels.
+    class_names: as many as classes, or empty.
+    manual_dir: the folder of archives, where the source tells of it, for a task that reads files of its own.
+    """
+
+    name: str
+    shapes: Mapping[str, tuple[int, ...]]
+    num_classes: int = 0
+    class_names: tuple[str, ...] = ()
+    manual_dir: str | None = None
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Random access to the examples of one split.
+
+    `resident` says whether `gather` is a cheap gather from memory; where it is False, examples are read and decoded one by one
+    and `dl.data.streaming` reads ahead.
+    """
+
+    resident: bool
+
+    def __len__(self) -> int: ...
+
+    def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """The examples at `indices` [N], stacked: feature -> [N, ...]. Images are uint8 [N, H, W, C], labels int32 [N]."""
+        ...
+
+
+class Arrays:
+    """A source in memory: feature -> array [N, ...]."""
+
+    resident = True
+
+    def __init__(self, features: Mapping[str, np.ndarray]):
+        self.features = dict(features)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.features.values())))
+
+    def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: values[indices] for name, values in self.features.items()}
+
+
+class Dataset(NamedTuple):
+    """A dataset: what is known of it, and its splits by name (`train`, `validation`, `test`, or others)."""
+
+    info: Info
+    splits: Mapping[str, Source]

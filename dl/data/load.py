@@ -1,0 +1,69 @@
+"""A dataset by its name and settings: find the source, take the splits, bring the images to size, check the labels."""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from dl import registry
+from dl.data.dataset import Arrays, Dataset, Info, Source
+from dl.data.resizing import check_size, fit_source
+from dl.data.slicing import take
+from dl.data.sources import builders
+from dl.errors import UserError, unknown
+
+
+def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+    """The dataset that `settings` (a config's section `dataset`) describe; `docs/data.md` lists what there is.
+
+    Args:
+        settings: `name` (one of `dl.data.sources`, or `builder[/config][:version]` of TFDS), `splits` (stream -> TFDS slicing
+            specification), `size` and `fit`, and the keys of the source itself (`path`, `variant`, `channels`, ...).
+        data_dir: folder of sets that TFDS has prepared, or is to prepare; None is TFDS's own default.
+        manual_dir: folder with the original archives, one sub-folder a dataset.
+
+    Returns:
+        The dataset, its splits named after the keys of `settings.splits`. Images are uint8 [N, H, W, C] (float32 where an .npz
+        holds floats, which stay as they are), labels int32 [N]. NaN in float data is not looked for.
+
+    Raises:
+        UserError: an unknown dataset or split, a missing or corrupt file, no network, labels out of range.
+    """
+    size = check_size(settings.get("size", (0, 0)), settings.get("fit", "pad"))
+    specs = dict(settings.get("splits", {}))
+    if not specs:
+        raise UserError("dataset.splits names no split; set e.g. dataset.splits.train='train'.")
+    dataset = _find(settings, data_dir, manual_dir)
+    taken = {stream: take(spec, dataset.splits) for stream, spec in specs.items()}
+    for stream, source in taken.items():
+        _check_labels(dataset.info, specs[stream], source)
+    if size == (0, 0) or size == dataset.info.shapes.get("image", size)[:2]:
+        return Dataset(dataset.info, taken)
+    fitted: dict[int, Source] = {}  # two streams of one split share its arrays
+    for source in taken.values():
+        fitted.setdefault(id(source), fit_source(source, size, settings.get("fit", "pad")))
+    shapes = {**dataset.info.shapes, "image": (*size, dataset.info.shapes["image"][-1])}
+    return Dataset(dataset.info._replace(shapes=shapes), {stream: fitted[id(source)] for stream, source in taken.items()})
+
+
+def _find(settings: ConfigDict, data_dir: str | None, manual_dir: str | None) -> Dataset:
+    choices = registry.public("dl.data.sources")
+    base = settings.name.split("/")[0]
+    if base in choices:
+        return choices[base](settings, data_dir, manual_dir)
+    found = builders.prepared(settings.name, data_dir)
+    if found is None:
+        if builders.exists(settings.name):
+            raise builders.not_prepared(settings.name, data_dir)
+        raise unknown("dataset", settings.name, choices)
+    return builders.read(found, settings, data_dir)
+
+
+def _check_labels(info: Info, spec: str, source: Source) -> None:
+    if not isinstance(source, Arrays) or "label" not in source.features or not info.num_classes:
+        return
+    labels = source.features["label"]
+    wrong = np.flatnonzero((labels < 0) | (labels >= info.num_classes))
+    if len(wrong):
+        raise UserError(
+            f"dataset {info.name!r}, split {spec!r}: label {labels[wrong[0]]} of example {wrong[0]} is out of range; "
+            f"there are {info.num_classes} classes, 0 to {info.num_classes - 1}."
+        )

@@ -1,0 +1,5 @@
+"""Where datasets come from: one module a kind of source.
+
+Each module offers `PUBLIC: dict[str, Callable]` of functions `(settings, data_dir, manual_dir) -> Dataset` that return the
+stock splits; `dl.data.load` slices and resizes them. Importing them is cheap: heavy libraries are imported where they are used.
+"""

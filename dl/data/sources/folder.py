@@ -1,0 +1,186 @@
+"""A folder of one's own images, one sub-folder a class."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from dl.data.dataset import Arrays, Dataset, Info, Source
+from dl.data.resizing import check_size, fit_images
+from dl.errors import UserError, unknown
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".bmp")
+SPLITS = ("train", "validation", "test")
+MODES = {1: "L", 3: "RGB"}
+MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images; a larger folder is read as it is needed
+THREADS = 8
+
+
+def load_folder(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+    """`dataset.path`: `path/<class>/<image>`, or `path/train/<class>/<image>` with `test`, perhaps `validation` beside `train`.
+
+    Images are JPEG, PNG, PGM or BMP, found at any depth below their class, made grey (`dataset.channels=1`) or RGB (3, the
+    default), and brought to `dataset.size`, which must be set where they differ in size. Class names are the sorted names of
+    the sub-folders (of `train`, where there is one).
+
+    Without `path/train`, SHA-256 of `class/file` (the path below `path`, with slashes) decides: its first 8 bytes as a
+    fraction of 2**64, in percent, are below `dataset.holdout` (default 10) for `test`, below twice that for `validation`, the
+    rest is `train`. So an image stays where it is when others come or go. With `dataset.split_by="class"` (default "image") the
+    name of the class is hashed, so that all images of a person, say, are in one split; and splits that are folders need not
+    have the same classes.
+
+    Images that take more than `dataset.memory_limit` bytes decoded (default 2 GiB) are read as they are needed.
+
+    Raises:
+        UserError: no such folder, no images, one class, a class of `test` that `train` lacks, an undecodable file, images of
+            several sizes.
+    """
+    if not settings.get("path", ""):
+        raise UserError("the dataset 'folder' needs dataset.path, a folder with one sub-folder a class.")
+    root = Path(settings.path).expanduser()
+    channels = settings.get("channels", 3)
+    if channels not in MODES:
+        raise UserError(f"dataset.channels {channels} must be 1 (grey) or 3 (RGB).")
+    size = check_size(settings.get("size", (0, 0)), settings.get("fit", "pad"))
+    by = settings.get("split_by", "image")
+    if by not in ("image", "class"):
+        raise unknown("dataset.split_by", str(by), ("image", "class"))
+    listed, classes = _listed(root, settings.get("holdout", 10.0), by == "class")
+    paths = [path for files in listed.values() for path, _ in files]
+    shapes = _header_sizes(paths)
+    if size == (0, 0):
+        _check_one_size(paths, shapes)
+    shape = (*(size if any(size) else shapes[0]), channels)
+    splits: dict[str, Source] = {
+        split: Files([path for path, _ in files], [label for _, label in files], channels, size, settings.get("fit", "pad"))
+        for split, files in listed.items()
+    }
+    if len(paths) * int(np.prod(shape)) <= settings.get("memory_limit", MEMORY_LIMIT):
+        splits = {split: Arrays(source.gather(np.arange(len(source)))) for split, source in splits.items()}
+    return Dataset(Info("folder", {"image": shape, "label": ()}, len(classes), tuple(classes)), splits)
+
+
+class Files:
+    """Images that are decoded when they are asked for."""
+
+    resident = False
+
+    def __init__(self, paths: Sequence[Path], labels: Sequence[int], channels: int, size: tuple[int, int], fit: str):
+        self.paths, self.labels = list(paths), np.array(labels, np.int32)
+        self.channels, self.size, self.fit = channels, size, fit
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        chosen = [self.paths[int(i)] for i in indices]
+        if len(chosen) < THREADS:
+            images = [self._read(path) for path in chosen]
+        else:
+            with ThreadPoolExecutor(THREADS) as pool:  # Pillow decodes without the interpreter's lock
+                images = list(pool.map(self._read, chosen))
+        return {"image": np.stack(images), "label": self.labels[indices]}
+
+    def _read(self, path: Path) -> np.ndarray:
+        return fit_images(decode(path, self.channels), self.size, self.fit)
+
+
+def decode(path: Path, channels: int) -> np.ndarray:
+    """The image at `path`, uint8 [H, W, channels], turned as its EXIF orientation says.
+
+    Raises:
+        UserError: it can't be read or decoded.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert(MODES[channels])
+            return np.asarray(upright).reshape(upright.height, upright.width, channels)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _undecodable(path, error) from error
+
+
+def holdout_split(name: str, percent: float) -> str:
+    """Which split the image `class/file` belongs to: `percent` of the images are held out for test, as many for validation."""
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64 * 100
+    return "test" if number < percent else "validation" if number < 2 * percent else "train"
+
+
+def _listed(root: Path, holdout: float, by_class: bool) -> tuple[dict[str, list[tuple[Path, int]]], list[str]]:
+    """Split -> its (path, label)s, sorted by path; and the class names."""
+    if not root.is_dir():
+        raise UserError(f"dataset.path: there is no folder {root}.")
+    if not 0 < 2 * holdout < 100:
+        raise UserError(f"dataset.holdout {holdout} must be a percentage between 0 and 50.")
+    stated = {split: root / split for split in SPLITS if (root / "train").is_dir() and (root / split).is_dir()}
+    base = stated.get("train", root)
+    folders = stated.values() if by_class and stated else [base]
+    classes = sorted(
+        {entry.name for f in folders for entry in f.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    )
+    if len(classes) < 2:
+        found = f"one class ({classes[0]})" if classes else "no sub-folders"
+        raise UserError(f"{base} has {found}; make one sub-folder of images for each of at least two classes.")
+    out: dict[str, list[tuple[Path, int]]] = {split: [] for split in stated or SPLITS}
+    for split, folder in (stated or {"": root}).items():
+        for path in _images(folder, classes):
+            relative = path.relative_to(folder)
+            name = relative.parts[0] if by_class else relative.as_posix()
+            out[split or holdout_split(name, holdout)].append((path, classes.index(relative.parts[0])))
+    if not any(out.values()):
+        raise UserError(f"{base} has no images ({', '.join(SUFFIXES)}) in its sub-folders.")
+    _check_classes(base, out, classes)
+    return {split: files for split, files in out.items() if files}, classes
+
+
+def _images(folder: Path, classes: Sequence[str]) -> list[Path]:
+    strange = sorted({e.name for e in folder.iterdir() if e.is_dir() and not e.name.startswith(".")} - set(classes))
+    if strange:
+        raise UserError(f"{folder / strange[0]} is a class that the training folder lacks. Classes: {', '.join(classes)}.")
+    found = (path for name in classes for path in (folder / name).rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+
+
+def _check_classes(base: Path, listed: Mapping[str, list[tuple[Path, int]]], classes: Sequence[str]) -> None:
+    used = {label for files in listed.values() for _, label in files}
+    empty = [name for label, name in enumerate(classes) if label not in used]
+    if empty:
+        raise UserError(f"{base / empty[0]} has no images ({', '.join(SUFFIXES)}); remove the folder or fill it.")
+
+
+def _header_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Height and width of every image, from the headers alone."""
+    from PIL import Image
+
+    def size(path: Path) -> tuple[int, int]:
+        try:
+            with Image.open(path) as image:
+                # Orientations 5 to 8 of EXIF lie on their side.
+                turned = image.getexif().get(0x0112, 1) >= 5
+                return (image.width, image.height) if turned else (image.height, image.width)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise _undecodable(path, error) from error
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(size, paths))
+
+
+def _check_one_size(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> None:
+    for path, size in zip(paths, sizes, strict=True):
+        if size != sizes[0]:
+            raise UserError(
+                f"images differ in size: {paths[0]} is {sizes[0]}, {path} is {size} (height, width); "
+                "set dataset.size=(H,W) and dataset.fit."
+            )
+
+
+def _undecodable(path: Path, error: Exception) -> UserError:
+    reason = "not an image that Pillow knows" if "cannot identify" in str(error) else str(error)
+    return UserError(f"{path} can't be decoded ({reason}); mend or remove it.")
+
+
+PUBLIC = {"folder": load_folder}

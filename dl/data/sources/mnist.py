@@ -1,0 +1,93 @@
+"""MNIST (LeCun, Bottou, Bengio & Haffner 1998) and the sets of its form: Fashion-MNIST (Xiao, Rasul & Vollgraf 2017), KMNIST
+(Clanuwat et al. 2018) and EMNIST (Cohen, Afshar, Tapson & van Schaik 2017). Images uint8 [28, 28, 1].
+"""
+
+import gzip
+import string
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from dl.data.dataset import Dataset
+from dl.data.sources.archives import Parsed, opened, read_idx, read_idx_gz
+from dl.data.sources.known import Known, grey, load_known
+from dl.errors import unknown
+
+FILES = {
+    "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+}
+DIGITS = tuple(string.digits)
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+KUZUSHIJI = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+MERGED = tuple(string.digits + string.ascii_uppercase + "abdefghnqrt")  # case kept only where the two look different
+EMNIST = {  # variant -> class names; the letters are numbered from 1
+    "balanced": MERGED,
+    "byclass": tuple(string.digits + string.ascii_uppercase + string.ascii_lowercase),
+    "bymerge": MERGED,
+    "digits": DIGITS,
+    "letters": ("(none)", *string.ascii_uppercase),
+    "mnist": DIGITS,
+}
+
+
+def parse_mnist(paths: Mapping[str, Path], split: str) -> Parsed:
+    """A split of the four IDX files; TFDS's keys are the positions in them."""
+    images, labels = (read_idx_gz(paths[name]) for name in FILES[split])
+    return _parsed(images, labels)
+
+
+def parse_emnist(paths: Mapping[str, Path], split: str, variant: str) -> Parsed:
+    """A split of one variant in NIST's gzip.zip. Images are transposed, as NIST publishes them and TFDS stores them."""
+    path = paths["gzip.zip"]
+
+    def member(kind: str) -> np.ndarray:
+        def read(archive: Path) -> np.ndarray:
+            with zipfile.ZipFile(archive) as file:
+                return read_idx(gzip.decompress(file.read(f"gzip/emnist-{variant}-{split}-{kind}-ubyte.gz")))
+
+        return opened(path, read)
+
+    return _parsed(member("images-idx3"), member("labels-idx1"))
+
+
+def _parsed(images: np.ndarray, labels: np.ndarray) -> Parsed:
+    return Parsed({"image": grey(images), "label": labels.astype(np.int32)}, range(len(images)))
+
+
+def load_mnist(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+    """Handwritten digits: splits `train` (60,000) and `test` (10,000)."""
+    return load_known(Known("mnist", FILES, parse_mnist, DIGITS), settings, data_dir, manual_dir)
+
+
+def load_fashion_mnist(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+    """Articles of clothing: splits `train` (60,000) and `test` (10,000)."""
+    return load_known(Known("fashion_mnist", FILES, parse_mnist, FASHION), settings, data_dir, manual_dir)
+
+
+def load_kmnist(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+    """Cursive Japanese characters: splits `train` (60,000) and `test` (10,000)."""
+    return load_known(Known("kmnist", FILES, parse_mnist, KUZUSHIJI), settings, data_dir, manual_dir)
+
+
+def load_emnist(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+    """Handwritten characters: `dataset.name=emnist/VARIANT` or `dataset.variant` (default balanced); splits `train`, `test`.
+
+    Sizes (train/test): balanced 112,800/18,800, byclass and bymerge 697,932/116,323, letters 88,800/14,800, digits
+    240,000/40,000, mnist 60,000/10,000.
+    """
+    variant = settings.name.partition("/")[2] or settings.get("variant") or "balanced"
+    if variant not in EMNIST:
+        raise unknown("variant of emnist", variant, EMNIST)
+    files = {split: ("gzip.zip",) for split in ("train", "test")}
+
+    def parse(paths: Mapping[str, Path], split: str) -> Parsed:
+        return parse_emnist(paths, split, variant)
+
+    return load_known(Known(f"emnist/{variant}", files, parse, EMNIST[variant]), settings, data_dir, manual_dir)
+
+
+PUBLIC = {"mnist": load_mnist, "fashion_mnist": load_fashion_mnist, "kmnist": load_kmnist, "emnist": load_emnist}

@@ -1,0 +1,28 @@
+"""Random bytes as images with random labels, for benchmarks and trials of large models: nothing can be learned from them."""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from dl.data.dataset import Arrays, Dataset, Info
+
+
+def load_random_images(settings: ConfigDict, data_dir: str | None, manual_dir: str | None) -> Dataset:
+    """`examples` (default 4096) a split of `shape` (H, W, C), with `num_classes` (default 10); always the same ones.
+
+    Args:
+        settings: `shape`, `examples`, `num_classes`.
+        data_dir: not used.
+        manual_dir: not used.
+    """
+    shape, examples = tuple(settings.get("shape", (28, 28, 1))), settings.get("examples", 4096)
+    classes = settings.get("num_classes", 0) or 10  # 0 is the default of every configuration
+
+    def split(seed: int) -> Arrays:
+        random = np.random.default_rng(seed)
+        images = random.integers(0, 256, (examples, *shape), dtype=np.uint8)
+        return Arrays({"image": images, "label": random.integers(0, classes, examples, dtype=np.int32)})
+
+    return Dataset(Info("random_images", {"image": shape, "label": ()}, classes), {"train": split(0), "test": split(1)})
+
+
+PUBLIC = {"random_images": load_random_images}

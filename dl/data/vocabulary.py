@@ -1,0 +1,67 @@
+"""The symbols of a text, characters or words, and their numbers.
+
+A word is what stands between blanks; the end of a line is the word "<eos>", as in the Penn Treebank of Mikolov et al. (2010).
+"""
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+
+from dl.errors import UserError
+
+END, RARE = "<eos>", "<unk>"
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text, with `<eos>` for every line break."""
+    return text.replace("\n", f" {END} ").split()
+
+
+class Vocabulary:
+    """`names` are the symbols in the order of their numbers; they are words as soon as one of them is longer than a
+    character.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self.names = tuple(names)
+        self.words = any(len(name) > 1 for name in self.names)
+        self.numbers = {name: number for number, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def start(self) -> int:
+        """What stands before a text begins: the end of a line, or the first symbol where there is none."""
+        return self.numbers.get(END if self.words else "\n", 0)
+
+    def encode(self, text: str) -> np.ndarray:
+        """The numbers of the symbols of a text, int32 [N].
+
+        Raises:
+            UserError: symbols that are not in the vocabulary; the message names them.
+        """
+        symbols = split_words(text) if self.words else list(text)
+        missing = [symbol for symbol in dict.fromkeys(symbols) if symbol not in self.numbers]
+        if missing:
+            raise UserError(f"the prompt has {self._kind(missing)} that the model has never seen: {self._listed(missing)}.")
+        return np.array([self.numbers[symbol] for symbol in symbols], np.int32)
+
+    def decode(self, numbers: Sequence[int] | np.ndarray) -> str:
+        """The text of these numbers."""
+        symbols = [self.names[int(number)] for number in numbers]
+        if not self.words:
+            return "".join(symbols)
+        return " ".join(symbols).replace(f" {END} ", "\n").removesuffix(f" {END}").removeprefix(f"{END} ")
+
+    def _kind(self, missing: list[str]) -> str:
+        return ("words" if self.words else "characters") if len(missing) > 1 else ("a word" if self.words else "a character")
+
+    def _listed(self, missing: list[str]) -> str:
+        shown = ", ".join(repr(symbol) for symbol in missing[:10]) + (", ..." if len(missing) > 10 else "")
+        if not self.words:
+            return f"{shown}. It knows {''.join(name for name in self.names if not name.isspace())!r} and blanks"
+        near = [match for word in missing[:3] for match in difflib.get_close_matches(word, self.names, n=2)]
+        near += [RARE] if RARE in self.numbers else []
+        return shown + (f". It knows {', '.join(map(repr, dict.fromkeys(near)))}" if near else "")

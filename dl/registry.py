@@ -1,0 +1,65 @@
+"""Finding models, tasks and datasets by name, so that adding one is adding a file.
+
+Each module of a package such as `dl.models` offers what it holds in a dictionary `PUBLIC: dict[str, Callable]`, and may offer
+more about the same names in further dictionaries (see `dl.data.batches`).
+"""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from dl.errors import UserError, unknown
+
+
+@functools.cache
+def public(package: str, table: str = "PUBLIC") -> Mapping[str, Callable[..., Any]]:
+    """Every name in the dictionaries `table` of the modules of `package`; the modules are imported on the first call.
+
+    Raises:
+        ValueError: two modules offer the same name (a mistake in the project, not of the user).
+    """
+    found: dict[str, Callable[..., Any]] = {}
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        for name, value in getattr(importlib.import_module(f"{package}.{module.name}"), table, {}).items():
+            if name in found:
+                raise ValueError(f"{package} offers {name!r} twice")
+            found[name] = value
+    return found
+
+
+def find(package: str, kind: str, name: str) -> Callable[..., Any]:
+    """The public callable `name` of `package`.
+
+    Raises:
+        UserError: no such name; the message lists the choices.
+    """
+    choices = public(package)
+    if name not in choices:
+        raise unknown(kind, name, choices)
+    return choices[name]
+
+
+def check(function: Callable[..., Any], what: str, settings: Mapping[str, Any], given: Collection[str]) -> None:
+    """Checks that `function` takes the `settings`, which come from the user, besides the arguments `given` by us.
+
+    Raises:
+        UserError: it does not take one of them, or needs another; the message lists those that it takes.
+    """
+    accepted = inspect.signature(function).parameters
+    # `parent` and `name` are Linen's own fields of every module, not settings of ours.
+    takes = [name for name in accepted if name not in given and name not in ("parent", "name")]
+    for key in settings:
+        if key not in takes:
+            raise unknown(f"setting of {what}", key, takes)
+    missing = [n for n in takes if accepted[n].default is inspect.Parameter.empty and n not in settings]
+    if missing:
+        raise UserError(f"{what} needs the setting {missing[0]!r}.")
+
+
+def call(function: Callable[..., Any], what: str, settings: Mapping[str, Any], **given: Any) -> Any:
+    """`function(**given, **settings)`, where `settings` come from the user and are checked first (see `check`)."""
+    check(function, what, settings, given)
+    return function(**given, **settings)

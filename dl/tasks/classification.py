@@ -1,0 +1,201 @@
+"""Classification: one label for each example.
+
+Batches hold `image` [B, H, W, C] float32 and `label` [B] int32; after mixup also `label_mix` [B] and `mix` [B], and the loss is
+mix * loss(label) + (1 - mix) * loss(label_mix) (Zhang et al. 2018).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
+
+from dl import registry
+from dl.artifacts import Artifact, Images, Matrix
+from dl.data import augmentation
+from dl.data.dataset import Info
+from dl.errors import UserError, unknown
+from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
+from dl.evaluation.filters import first_layer_filters
+from dl.training import optimizers
+from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+
+Scores = Float[Array, "batch classes"]
+Labels = Int[Array, " batch"]
+Losses = Float[Array, " batch"]
+
+WORST = 32  # mistakes shown in the report
+
+
+def cross_entropy(scores: Scores, labels: Labels, smoothing: float = 0.0) -> Losses:
+    """-log softmax(scores)[label]; with label smoothing (Szegedy et al. 2016, section 7) towards the uniform distribution."""
+    if not smoothing:
+        return optax.softmax_cross_entropy_with_integer_labels(scores, labels)
+    return optax.softmax_cross_entropy(scores, optax.smooth_labels(jax.nn.one_hot(labels, scores.shape[-1]), smoothing))
+
+
+def maximum_a_posteriori(scores: Scores, labels: Labels, rubbish: float = 0.1) -> Losses:
+    """LeCun et al. 1998, eq. 9: y_label + log(exp(-j) + sum_i exp(-y_i)), with penalties y = -scores and a rubbish class j."""
+    own = jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
+    floor = jnp.full((len(scores), 1), -rubbish, scores.dtype)
+    return jax.nn.logsumexp(jnp.concatenate([scores, floor], axis=1), axis=1) - own
+
+
+def squared_error(scores: Scores, labels: Labels) -> Losses:
+    """Half the squared distance of the scores to the one-hot target."""
+    return 0.5 * jnp.square(scores - jax.nn.one_hot(labels, scores.shape[-1])).sum(-1)
+
+
+LOSSES: dict[str, Callable[..., Losses]] = {
+    "cross_entropy": cross_entropy,
+    "map": maximum_a_posteriori,
+    "squared_error": squared_error,
+}
+
+
+def classification(
+    model: nn.Module,
+    info: Info,
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    loss: Callable[[Scores, Labels], Losses] = cross_entropy,
+    views: Callable[[jax.Array, Batch], Batch] | None = None,
+    samples: int = 1,
+) -> Task:
+    """A classifier.
+
+    Args:
+        model: called with images [B, H, W, C] and `train`; gives scores [B, num_classes].
+        info: of the data.
+        optimizer: of its parameters, the group `model`.
+        steps: of training.
+        loss: scores, labels -> loss of each example.
+        views: augmentation at test time; predictions are averaged over `samples` of its copies.
+        samples: see `views`.
+    """
+
+    def forward(params: Tree, variables: Tree, images: jax.Array, key: jax.Array | None) -> tuple[Scores, Tree]:
+        inputs = {"params": params["model"], **variables}
+        if key is None:
+            scores: Any = model.apply(inputs, images, train=False)
+            return scores, variables
+        scores, new = model.apply(inputs, images, train=True, rngs={"dropout": key}, mutable=list(variables))
+        return scores, {**variables, **new}
+
+    def init(key: jax.Array) -> tuple[Tree, Tree]:
+        variables = dict(model.init(key, jnp.zeros((1, *info.shapes["image"]))))
+        return {"model": variables.pop("params")}, variables
+
+    def objective(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
+        scores, variables = forward(params, variables, batch["image"], key)
+        losses = loss(scores, batch["label"])
+        if "mix" in batch:
+            losses = batch["mix"] * losses + (1 - batch["mix"]) * loss(scores, batch["label_mix"])
+        wrong = scores.argmax(-1) != batch["label"]
+        return losses.mean(), (variables, {"loss": mean(losses), "error": mean(wrong)})
+
+    def probabilities(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[jax.Array, Scores]:
+        scores, _ = forward(params, variables, batch["image"], None)
+        if samples == 1 or views is None:
+            return jax.nn.softmax(scores), scores
+        keys = jax.random.split(key, samples)
+        average = jnp.zeros_like(scores)
+        for k in keys:
+            view, _ = forward(params, variables, views(k, batch)["image"], None)
+            average += jax.nn.softmax(view) / samples
+        return average, jnp.log(average)
+
+    def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
+        probability, scores = probabilities(params, variables, batch, key)
+        label, mask = batch["label"], batch["mask"]
+        prediction = probability.argmax(-1).astype(jnp.int32)
+        losses = loss(scores, label)
+        metrics = {"loss": mean(losses, mask), "error": mean(prediction != label, mask)}
+        return metrics, {"label": label, "prediction": prediction, "probability": probability.max(-1), "loss": losses}
+
+    def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
+        return artifacts(info, params["model"], evaluation)
+
+    objectives = {"classify": Objective(objective, ("model",), optimizer)}
+    return Task(init, objectives, (Phase(steps, ("classify",)),), evaluate, render=render)
+
+
+def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Artifact]:
+    """Confusion matrix, a table of the classes, the worst mistakes with their pictures, and the first layer's filters."""
+    out = evaluation.outputs
+    names = info.class_names or tuple(str(c) for c in range(info.num_classes))
+    label, prediction, probability = out["label"], out["prediction"], out["probability"]
+    counts = confusion_matrix(label, prediction, len(names))
+    shown: dict[str, Artifact] = {"confusion matrix": Matrix(counts, names, names, "actual", "predicted")}
+    shown["classes"] = class_report(counts, names)
+    worst = worst_mistakes(label, prediction, out["loss"], WORST)
+    if len(worst):
+        pixels = evaluation.examples(worst)["image"]
+        pixels = (pixels - pixels.min()) / max(np.ptp(pixels), 1e-6)  # they were standardised
+        captions = [f"{names[label[i]]} as {names[prediction[i]]} ({probability[i]:.0%})" for i in worst]
+        shown["worst mistakes"] = Images(pixels, captions)
+    filters = first_layer_filters(params, info.shapes["image"])
+    if filters is not None:
+        shown["first-layer filters"] = filters
+    return shown
+
+
+def build(config: ConfigDict, info: Info, steps: int) -> Task:
+    """The task of a configuration. `config.task`: `loss` (cross_entropy, map, squared_error), `smoothing` or `rubbish` with it.
+
+    Raises:
+        UserError: an unknown model, loss or setting, or data without labels or images.
+    """
+    if "image" not in info.shapes or not info.num_classes:
+        raise UserError(f"classification needs labelled images, and the dataset {info.name} has none.")
+    settings: dict[str, Any] = config.task.to_dict()
+    settings.pop("name")
+    name = settings.pop("loss", "cross_entropy")
+    if name not in LOSSES:
+        raise unknown("loss", name, LOSSES)
+    registry.check(LOSSES[name], f"the loss {name}", settings, ("scores", "labels"))
+    return classification(
+        build_model(config, info),
+        info,
+        optimizers.build(config.optimizer, steps),
+        steps,
+        lambda scores, labels: LOSSES[name](scores, labels, **settings),
+        test_time_views(config),
+        config.test_time.samples,
+    )
+
+
+def build_model(config: ConfigDict, info: Info) -> nn.Module:
+    """The model of `config.model` for the classes of the data, computing in `config.dtype`."""
+    settings: Mapping[str, Any] = config.model.to_dict()
+    name = settings["name"]
+    make = registry.find("dl.models", "model", name)
+    rest = {key: value for key, value in settings.items() if key != "name"}
+    return registry.call(make, f"the model {name}", rest, num_classes=info.num_classes, dtype=jnp.dtype(config.dtype))
+
+
+def test_time_views(config: ConfigDict) -> Callable[[jax.Array, Batch], Batch] | None:
+    """The augmentation of `config.test_time`, by default that of the training, on standardised images; None for one sample.
+
+    Augmentations work on pixels in 0..1, so the images are taken back there and standardised again.
+    """
+    if config.test_time.samples == 1:
+        return None
+    settings = (config.test_time.augmentation or config.augmentation).to_dict()
+    settings.pop("mixup", None)  # it would mix examples of different labels
+    augment = augmentation.build(settings)
+    mean_, std = np.float32(config.dataset.mean), np.float32(config.dataset.std)
+
+    def views(key: jax.Array, batch: Batch) -> Batch:
+        pixels = augment(key, {**batch, "image": batch["image"] * std + mean_})
+        return {**pixels, "image": (pixels["image"] - mean_) / std}
+
+    return views
+
+
+PUBLIC = {"classification": build}

@@ -1,0 +1,236 @@
+"""Language model: the next symbol of a text from all before it, by truncated backpropagation through time.
+
+Training batches hold `tokens` [B, T + 1], the window of each row of the text and the symbol after it, `row` [B] and `reset`
+[B] (`dl.data.batches.windows`). The state of the recurrence after one window is where the next begins: it lies in
+`variables["carry"]`, a row of it for each row of the text, and no gradient passes through it.
+"""
+
+import itertools
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
+
+from dl import registry
+from dl.artifacts import Artifact, Curves, Table, Text
+from dl.data.dataset import Info
+from dl.data.vocabulary import Vocabulary
+from dl.errors import UserError
+from dl.evaluation import gradient_flow
+from dl.evaluation.sampling import continue_text
+from dl.models.recurrent_lm import RecurrentLM
+from dl.training import optimizers
+from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+
+NAT = 1 / np.log(2)  # bits in a nat
+CHUNK = 128  # predictions whose logits are kept at a time in evaluation
+SAMPLES, SAMPLE_LENGTH, SAMPLE_TEMPERATURE = 3, 400, 0.8
+FLOW_STEPS, FLOW_WIDTH = 100, 32  # of the gradient plots
+
+
+def symbol_losses(logits: Float[Array, "b t v"], targets: Int[Array, "b t"]) -> Float[Array, "b t"]:
+    """-log softmax(logits)[target], in nats."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+
+
+def pick_rows(carry: Tree, row: Int[Array, " b"]) -> Tree:
+    """The states of some rows of the text; all of them, in order, where there are as many as rows (no microbatches)."""
+    return jax.tree.map(lambda s: s if len(s) == len(row) else s[row], carry)
+
+
+def put_rows(carry: Tree, row: Int[Array, " b"], new: Tree) -> Tree:
+    """The states of the whole text with those of some rows replaced."""
+    return jax.tree.map(lambda s, n: n if len(s) == len(row) else s.at[row].set(n), carry, new)
+
+
+def language_model(
+    model: RecurrentLM,
+    info: Info,
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    batch_size: int,
+    summed: bool = False,
+    compare_cells: bool = False,
+) -> Task:
+    """A language model.
+
+    Args:
+        model: takes tokens and carry to logits and carry.
+        info: of the text; `class_names` are its symbols.
+        optimizer: of the group `model`.
+        steps: of training.
+        batch_size: rows of the text.
+        summed: the loss is summed over a window and averaged over the rows (Zaremba, Sutskever & Vinyals 2014), so that
+            gradients are as many times larger as a window has symbols; otherwise it is averaged over both.
+        compare_cells: the report also shows how far the gradient reaches through each kind of cell before training.
+    """
+
+    def init(key: jax.Array) -> tuple[Tree, Tree]:
+        return {"model": model.start(key)}, {"carry": model.initial_carry(batch_size)}
+
+    def objective(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
+        tokens = batch["tokens"].astype(jnp.int32)
+        carry = pick_rows(variables["carry"], batch["row"])
+        carry = jax.tree.map(lambda s: jnp.where(batch["reset"][:, None], 0, s), carry)
+        logits, new = model.apply({"params": params["model"]}, tokens[:, :-1], carry, True, rngs={"dropout": key})
+        losses = symbol_losses(logits, tokens[:, 1:])
+        value = losses.mean() * (losses.shape[1] if summed else 1)
+        carry = put_rows(variables["carry"], batch["row"], jax.lax.stop_gradient(new))
+        return value, ({**variables, "carry": carry}, {"loss": mean(losses), "bits": mean(losses * NAT)})
+
+    def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
+        losses = row_losses(model, params["model"], batch["tokens"].astype(jnp.int32))
+        times = jnp.arange(losses.shape[1])
+        counted = (times >= batch["first"][:, None]) & (times < batch["end"][:, None]) & batch["mask"][:, None]
+        metrics = {"loss": mean(losses, counted), "bits": mean(losses * NAT, counted)}
+        return metrics, {"loss": losses, "counted": counted, "tokens": batch["tokens"]}
+
+    def summarize(outputs: Any) -> dict[str, float]:
+        return {"perplexity": float(np.exp(outputs["loss"][outputs["counted"]].astype(np.float64).mean()))}
+
+    def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
+        return artifacts(model, Vocabulary(info.class_names), params["model"], evaluation, key, compare_cells)
+
+    objectives = {"predict": Objective(objective, ("model",), optimizer)}
+    return Task(init, objectives, (Phase(steps, ("predict",)),), evaluate, summarize, render)
+
+
+def row_losses(model: RecurrentLM, params: Tree, tokens: Int[Array, "b t"]) -> Float[Array, "b u"]:
+    """The loss of each prediction of some rows, `tokens[:, 1:]`, the state carried through the whole row; u = t - 1."""
+    rows, length = tokens.shape[0], tokens.shape[1] - 1
+    chunk = min(CHUNK, length)
+    count = -(-length // chunk)
+    padded = jnp.pad(tokens, ((0, 0), (0, count * chunk - length)))
+
+    def part(carry: Tree, start: Array) -> Any:
+        window = jax.lax.dynamic_slice_in_dim(padded, start, chunk + 1, axis=1)
+        logits, carry = model.apply({"params": params}, window[:, :-1], carry)
+        return carry, symbol_losses(logits, window[:, 1:])
+
+    _, losses = jax.lax.scan(part, model.initial_carry(rows), jnp.arange(count) * chunk)
+    return losses.swapaxes(0, 1).reshape(rows, -1)[:, :length]
+
+
+def sample(
+    model: RecurrentLM,
+    params: Tree,
+    prompt: np.ndarray,
+    key: jax.Array,
+    samples: int,
+    length: int,
+    temperature: float,
+    top_k: int,
+) -> np.ndarray:
+    """`length` symbols after the prompt [P], `samples` times: int32 [samples, length]. Sample n depends on the key and n
+    alone.
+    """
+
+    def advance(params: Tree, tokens: Array, carry: Tree) -> Any:
+        return model.apply({"params": params}, tokens, carry)
+
+    prompts = jnp.tile(jnp.asarray(prompt, jnp.int32), (samples, 1))
+    keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(jnp.arange(samples))
+    state, heat = model.initial_carry(samples), jnp.float32(temperature)
+    return np.asarray(continue_text(advance, params, state, prompts, keys, length, heat, top_k))
+
+
+def artifacts(
+    model: RecurrentLM, vocabulary: Vocabulary, params: Tree, evaluation: Evaluation, key: jax.Array, compare_cells: bool
+) -> dict[str, Artifact]:
+    """Samples, the loss by the place in a row and by symbol, and how far back the gradient reaches, here and in other cells."""
+    length = SAMPLE_LENGTH if not vocabulary.words else SAMPLE_LENGTH // 4
+    start = np.array([vocabulary.start])
+    texts = sample(model, params, start, key, SAMPLES, length, SAMPLE_TEMPERATURE, 0)
+    shown: dict[str, Artifact] = {
+        f"sample {n}, temperature {SAMPLE_TEMPERATURE}": Text(vocabulary.decode(text)) for n, text in enumerate(texts, 1)
+    }
+    loss, counted = evaluation.outputs["loss"], evaluation.outputs["counted"]
+    shown["loss by place"] = loss_by_place(loss, counted)
+    shown["symbols"] = loss_by_symbol(loss, counted, evaluation.outputs["tokens"][:, 1:], vocabulary)
+    tokens = evaluation.outputs["tokens"]
+    distances = {"after training": reach(model, params, tokens)}
+    if compare_cells:
+        distances["before"] = reach(model, jax.jit(model.start)(key), tokens)
+    shown["gradient of the last prediction"] = gradient_flow.curves(distances)
+    if compare_cells:
+        shown["gradient through each cell before training"] = gradient_flow.curves(
+            gradient_flow.of_all_cells(FLOW_WIDTH, FLOW_STEPS, key)
+        )
+    return shown
+
+
+def loss_by_place(loss: np.ndarray, counted: np.ndarray) -> Curves:
+    """Mean loss of the predictions number 2^n to 2^(n + 1) - 1 of the rows, against n: what the state's past is worth."""
+    edges = [e for e in 2 ** np.arange(32) if e <= loss.shape[1]] + [loss.shape[1] + 1]
+    parts = [slice(a - 1, b - 1) for a, b in itertools.pairwise(edges)]
+    means = [(n, loss[:, p][counted[:, p]].mean()) for n, p in enumerate(parts) if counted[:, p].any()]
+    x, y = np.array(means).T
+    return Curves({"loss": (x, y)}, "log2 of the place in the row", "nats")
+
+
+def loss_by_symbol(loss: np.ndarray, counted: np.ndarray, symbols: np.ndarray, vocabulary: Vocabulary, most: int = 40) -> Table:
+    """The symbols that cost most in all: how often they come, their mean loss, and their share of the whole loss."""
+    symbols, loss = symbols[counted].astype(np.int64), loss[counted].astype(np.float64)
+    count, total = np.bincount(symbols, minlength=len(vocabulary)), np.bincount(symbols, loss, minlength=len(vocabulary))
+    order = np.argsort(-total, kind="stable")[:most]
+    rows = [
+        (repr(vocabulary.names[s]), int(count[s]), round(total[s] / count[s], 3), f"{total[s] / loss.sum():.1%}")
+        for s in order
+        if count[s]
+    ]
+    return Table(("symbol", "count", "nats each", "share of the loss"), rows)
+
+
+def reach(model: RecurrentLM, params: Tree, tokens: np.ndarray) -> np.ndarray:
+    """The gradient of the last prediction's loss with respect to the embedded symbols, by distance, over pieces of the first
+    row.
+    """
+    steps = min(FLOW_STEPS, tokens.shape[1] - 1)
+    pieces = min((tokens.shape[1] - 1) // steps, 16)
+    windows = np.stack([tokens[0, p * steps : (p + 1) * steps + 1] for p in range(pieces)]).astype(np.int32)
+    width = model.embedding or model.hidden
+    return np.asarray(_reach(model, params, jnp.zeros((pieces, steps, width)), windows))
+
+
+@partial(jax.jit, static_argnums=0)
+def _reach(model: RecurrentLM, params: Tree, nothing: Array, windows: Array) -> Array:
+    def last_loss(added: Array) -> Array:
+        given = {"params": params, "perturbations": {"embedded": added}}
+        return symbol_losses(model.apply(given, windows[:, :-1])[0][:, -1:], windows[:, -1:]).sum()
+
+    return gradient_flow.norms_by_distance(jax.grad(last_loss)(nothing))
+
+
+def build_model(config: ConfigDict, info: Info) -> Any:
+    """The model of `config.model` for the symbols of the text."""
+    settings = config.model.to_dict()
+    name = settings.pop("name")
+    make = registry.find("dl.models", "model", name)
+    return registry.call(make, f"the model {name}", settings, num_classes=info.num_classes, dtype=jnp.dtype(config.dtype))
+
+
+def build(config: ConfigDict, info: Info, steps: int) -> Task:
+    """The task of a configuration. `config.task`: `summed`, `compare_cells` (see `language_model`).
+
+    Raises:
+        UserError: an unknown model or setting, or data that are no text.
+    """
+    if "token" not in info.shapes or config.dataset.batches != "windows":
+        raise UserError(
+            f"a language model needs a text in windows: the dataset {info.name} has {', '.join(info.shapes)}, and "
+            f"dataset.batches is {config.dataset.batches!r}; take a dataset such as 'text', and dataset.batches='windows'."
+        )
+    settings = {key: value for key, value in config.task.to_dict().items() if key != "name"}
+    given: Sequence[str] = ("model", "info", "optimizer", "steps", "batch_size")
+    registry.check(language_model, "the task language_model", settings, given)
+    model = build_model(config, info)
+    return language_model(model, info, optimizers.build(config.optimizer, steps), steps, config.batch_size, **settings)
+
+
+PUBLIC = {"language_model": build}

@@ -1,0 +1,196 @@
+"""Checkpoints: asynchronous, the latest two and the best kept, checked when they are read. The only file that knows Orbax."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
+
+from dl.errors import UserError
+from dl.training import manifest
+from dl.training.task import Tree
+
+FOLDER = "checkpoints"
+VALUE = "value"  # the name under which Orbax keeps what the best is chosen by
+
+
+def _value(metrics: dict[str, float]) -> float:
+    return metrics[VALUE]
+
+
+def steps(workdir: Path) -> list[int]:
+    """The steps that have a checkpoint folder, in increasing order."""
+    folder = workdir / FOLDER
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.exists() else []
+
+
+def _warn(text: str) -> None:
+    if jax.process_index() == 0:
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+class Writer:
+    """Saves states while the training goes on.
+
+    Args:
+        workdir: absolute path.
+        best: whether the checkpoint with the best value (given to `save`) is kept too.
+        mode: "min" or "max": which value is the best.
+    """
+
+    def __init__(self, workdir: Path, best: bool, mode: str):
+        keep: list[Any] = [LatestN(2)]
+        if best:
+            # BestN keeps the checkpoint that comes last in increasing order of the metric.
+            keep.append(BestN(get_metric_fn=_value, reverse=mode == "min", n=1, keep_checkpoints_without_metrics=False))
+        self.workdir = workdir
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=AnyPreservationPolicy(keep),
+            best_fn=_value,
+            best_mode=mode,
+            cleanup_tmp_directories=True,
+            async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
+            enable_background_delete=False,
+        )
+        with _disk_errors(workdir):
+            self.manager = ocp.CheckpointManager(workdir / FOLDER, options=options)
+
+    def _seal(self) -> None:
+        """Called by Orbax when the arrays are written and before the folder is renamed into place."""
+        if jax.process_index() == 0:
+            for folder in (self.workdir / FOLDER).glob("*.orbax-checkpoint-tmp*"):
+                manifest.write(folder)
+
+    def save(self, step: int, state: Tree, value: float | None) -> None:
+        """Begins to save the state; waits only for the save before. A step that is saved already is left as it is.
+
+        Args:
+            step: the number of steps taken.
+            state: device arrays.
+            value: what the best checkpoint is chosen by; None where it was not measured at this step.
+
+        Raises:
+            UserError: this save or the one before could not be written; what was saved before is intact.
+        """
+        if step in self.manager.all_steps():
+            return
+        # The state's buffers are donated to the next dispatch while the checkpoint is being written: save a copy.
+        copy = jax.tree.map(jnp.copy, state)
+        metrics = None if value is None else {VALUE: value}
+        with _disk_errors(self.workdir):
+            self.manager.wait_until_finished()
+            self.manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(copy)), metrics=metrics, force=True)
+
+    def close(self) -> None:
+        """Waits until all is written.
+
+        Raises:
+            UserError: a save could not be written.
+        """
+        with _disk_errors(self.workdir):
+            self.manager.wait_until_finished()
+            self.manager.close()
+
+
+class _disk_errors:
+    """Turns what a full or read-only disk raises, in whatever wrapping, into one line."""
+
+    def __init__(self, workdir: Path):
+        self.workdir = workdir
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, UserError):
+            kept = steps(self.workdir)
+            saved = f"the checkpoint of step {kept[-1]} is intact" if kept else "no checkpoint was saved yet"
+            raise UserError(
+                f"could not write a checkpoint in {self.workdir}: {_reason(error)}; {saved}. Free some space or give another "
+                f"--workdir, then start the same command again."
+            ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, if it did: TensorStore buries the code of it in a long text."""
+    code = re.search(r"os_error_code='(\d+)'", str(error))
+    if code:
+        return os.strerror(int(code[1]))
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
+
+
+def restore(workdir: Path, step: int, target: Tree) -> Tree:
+    """The state of one step, on the devices and in the sharding that `target` (a tree of `ShapeDtypeStruct`s) says.
+
+    Raises:
+        UserError: the checkpoint holds another state than the configuration asks for.
+    """
+    checkpointer = ocp.Checkpointer(ocp.CompositeCheckpointHandler("state"))
+    folder = workdir / FOLDER / str(step)
+    with checkpointer:
+        try:
+            return checkpointer.restore(folder, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
+        except (ValueError, KeyError, TypeError) as error:
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            raise UserError(f"the checkpoint {folder} does not fit this configuration: {line}") from error
+
+
+def restore_latest(workdir: Path, target: Tree, set_aside: bool = True) -> tuple[int, Tree] | None:
+    """The newest checkpoint that is whole, as (step, state), or None where there is none.
+
+    A damaged one is named on stderr and, when `set_aside`, moved to `damaged/`, so that its step can be saved again.
+
+    Raises:
+        UserError: there are checkpoints, and all of them are damaged.
+    """
+    damaged: list[int] = []
+    for step in reversed(steps(workdir)):
+        folder = workdir / FOLDER / str(step)
+        wrong = manifest.damage(folder)
+        if wrong is None:
+            state = restore(workdir, step, target)
+            if set_aside and jax.process_index() == 0:
+                _set_aside(workdir, damaged)
+            return step, state
+        _warn(f"the checkpoint {folder} is damaged ({wrong}); trying the one before it.")
+        damaged.append(step)
+    if damaged:
+        raise UserError(f"every checkpoint in {workdir / FOLDER} is damaged: remove the workdir to start anew.")
+    return None
+
+
+def _set_aside(workdir: Path, damaged: list[int]) -> None:
+    for step in damaged:
+        shutil.rmtree(workdir / "damaged" / str(step), ignore_errors=True)
+        (workdir / "damaged").mkdir(exist_ok=True)
+        (workdir / FOLDER / str(step)).rename(workdir / "damaged" / str(step))
+
+
+def restore_step(workdir: Path, step: int, target: Tree) -> Tree:
+    """The checkpoint of one step, checked first.
+
+    Raises:
+        UserError: it is damaged, or does not fit.
+    """
+    wrong = manifest.damage(workdir / FOLDER / str(step))
+    if wrong:
+        raise UserError(f"the checkpoint {workdir / FOLDER / str(step)} is damaged ({wrong}): use another one.")
+    return restore(workdir, step, target)
+
+
+def best_step(workdir: Path, mode: str) -> int | None:
+    """The step of the checkpoint with the best value, or None where none was saved with one."""
+    values = {}
+    for step in steps(workdir):
+        stored = workdir / FOLDER / str(step) / "metrics" / "metrics"
+        if stored.exists():
+            values[step] = json.loads(stored.read_text())[VALUE]
+    return (min if mode == "min" else max)(values, key=lambda step: values[step]) if values else None

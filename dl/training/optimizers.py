@@ -1,0 +1,337 @@
+"""Optimizers by name, from optax, with penalties, clipping and rules for groups of parameters.
+
+    sgd       optax.sgd                          w <- w - rate g                                       (`momentum` may be set)
+    momentum  optax.sgd(momentum=0.9)            m <- momentum m + g;  w <- w - rate m                 Polyak 1964
+    ramped    dl.training.momentum.ramped        as above; momentum rises from `start` in `ramp` updates   Koch et al. 2015, 3.3
+    nesterov  optax.sgd(momentum=0.9, nesterov)  as above;  w <- w - rate (g + momentum m)             Sutskever et al. 2013
+    adam      optax.adam                         b1, b2, eps                                           Kingma & Ba 2015, alg. 1
+    adamw     optax.adamw                        and weight_decay (1e-4), decoupled                    Loshchilov & Hutter 2019
+    rmsprop   optax.rmsprop                      decay, eps (inside the root), centered, momentum      Hinton 2012, lecture 6e
+    adagrad   optax.adagrad                      initial_accumulator_value (0.1), eps (in the root)    Duchi et al. 2011
+    lamb      optax.lamb                         b1, b2, eps, weight_decay                             You et al. 2020, alg. 2
+    lars      optax.lars                         trust_coefficient, weight_decay, momentum             You et al. 2017, alg. 1
+    muon      optax.contrib.muon                 beta, weight_decay; for matrices, the rest by Adam    Jordan et al. 2024
+    lbfgs     dl.training.lbfgs.lbfgs            memory_size, line_search_steps; of losses without     Liu & Nocedal 1989
+                                                 noise; no penalties, no scales of rates
+
+Defaults are optax's. An update is, in this order: penalties added to the gradient (as the terms of the loss that they are),
+clipping by the global norm, the optimizer at the schedule's rate, the rules' scales.
+
+A **weight** is a parameter named `kernel` or `embedding`, or one of two axes or more whose name does not end in `bias`, `scale`
+or `slope` (stacked and per-head biases have two axes too). Penalties and weight decay act on weights alone: not on biases, the
+scales of normalisation, or the slopes of activations. LARS adapts the rates of weights alone.
+
+**Rules** divide the parameters: `{"pattern": ..., "learning_rate_scale": 1.0, "frozen": False, "l1": ..., "l2": ...}`. The
+pattern is a regular expression that must match the whole path (`re.fullmatch`), e.g. `model/conv1/.*`; every parameter has
+exactly one rule; `l1` and `l2` replace the general ones for the weights among them.
+"""
+
+import dataclasses
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+import optax.contrib
+from ml_collections import ConfigDict
+
+from dl import registry
+from dl.errors import UserError, unknown
+from dl.training import schedules
+from dl.training.lbfgs import lbfgs
+from dl.training.momentum import ramped
+from dl.training.schedules import number, plain
+
+Tree = Any  # a pytree of arrays
+_COMMON = ("learning_rate", "schedule", "clip_norm", "l1", "l2", "rules")
+_NOT_SETTINGS = (
+    "learning_rate",
+    "mask",
+    "weight_decay_mask",
+    "trust_ratio_mask",
+    "muon_weight_dimension_numbers",
+    "adam_learning_rate",
+)
+_BELOW_ONE = ("momentum", "start", "b1", "b2", "decay", "beta", "adam_b1", "adam_b2")
+
+
+class OptimizerState(NamedTuple):
+    """What `build`'s optimizers keep; arrays alone, those of a parameter's shape under a path that ends in the parameter's.
+
+    count: updates made, int32 scalar.
+    learning_rate: of the last update, before the rules' scales, float32 scalar; of the first one where none was made.
+    which: of the learning rates that `build` was given, int32 scalar; see `choose_rate`.
+    inner: optax's own state; nothing for frozen parameters.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # a field, where tuples have a method
+    learning_rate: jax.Array
+    which: jax.Array
+    inner: Tree
+
+
+def learning_rate(opt_state: Tree) -> jax.Array | None:
+    """The rate that the last update used: float32 scalar, or [R] where R replicas are stacked; None if the state shows none."""
+    found = optax.tree_utils.tree_get_all_with_path(opt_state, "learning_rate")
+    return found[0][1] if found else None
+
+
+def choose_rate(opt_state: Tree, which: jax.Array) -> Tree:
+    """The state before the first update, of an optimizer that uses its learning rate number `which` (int32 scalar).
+
+    Replicas of one program differ in nothing else. An optimizer of one learning rate keeps to it; states that are not of
+    `build`'s making are left as they are.
+    """
+
+    def chosen(state: Tree) -> Tree:
+        return state._replace(which=jnp.asarray(which, jnp.int32)) if isinstance(state, OptimizerState) else state
+
+    return jax.tree.map(chosen, opt_state, is_leaf=lambda state: isinstance(state, OptimizerState))
+
+
+def build(settings: Mapping[str, Any] | ConfigDict, steps: int) -> optax.GradientTransformation:
+    """The optimizer that `config.optimizer` describes, for a tree of parameter groups `{"model": {...}, ...}`.
+
+    Args:
+        settings: `name`, `learning_rate`, and where wanted `schedule` (see `dl.training.schedules`), `clip_norm` (0: none; of
+            the gradient of all that this optimizer moves), `l1` and `l2` (adding l1 sum|w| + l2/2 sum w^2 over the weights to
+            the loss), `rules`, and what the optimizer of that name takes (see the module's table). `learning_rate` may be a
+            traced scalar, or several, of which `choose_rate` chooses one, so that replicas can differ in it.
+        steps: the updates that this optimizer will make in all, for its schedule.
+
+    Returns:
+        The transformation; its state is an `OptimizerState`. `update` needs `params`. `init` raises UserError, also while it is
+        traced, where the rules do not divide the parameters.
+
+    Raises:
+        UserError: an unknown optimizer, schedule or setting, or a value out of range.
+    """
+    chosen = plain(settings)
+    name = chosen.pop("name", None)
+    if name not in OPTIMIZERS:
+        raise unknown("optimizer", str(name), OPTIMIZERS)
+    if "learning_rate" not in chosen:
+        raise UserError("the optimizer needs the setting 'learning_rate'.")
+    common = {key: chosen.pop(key) for key in _COMMON if key in chosen}
+    given, section = common["learning_rate"], common.get("schedule", {})
+    if not isinstance(section, Mapping | ConfigDict):
+        raise UserError(f"optimizer.schedule must be a section such as {{'name': 'cosine'}}, not {section!r}.")
+    rates = [
+        rate if isinstance(rate, jax.Array) else number(rate, "optimizer.learning_rate")
+        for rate in (given if isinstance(given, list | tuple) and given else [given])
+    ]
+    for rate in rates:
+        schedules.build(section, rate, steps)  # raises
+    rules = _rules(common.get("rules", ()), common.get("l1", 0.0), common.get("l2", 0.0))
+    clip_norm = _not_negative(common.get("clip_norm", 0.0), "optimizer.clip_norm")
+    if name == "lbfgs" and any(rule.l1 or rule.l2 or rule.learning_rate_scale != 1.0 for rule in rules):
+        raise UserError("the optimizer lbfgs takes no l1, l2 or learning_rate_scale: its line search would not see them.")
+    own = _checked(name, chosen)
+
+    def scheduled(schedule: optax.Schedule) -> optax.GradientTransformation:
+        optimizer = registry.call(OPTIMIZERS[name], f"optimizer {name!r}", own, learning_rate=schedule)
+        parts = [_penalties(rules)] if any(rule.l1 or rule.l2 for rule in rules) else []
+        parts += [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+        parts += [optimizer]
+        parts += [_scales(rules)] if any(rule.learning_rate_scale != 1.0 for rule in rules) else []
+        moved = optax.chain(*parts)
+        if any(rule.frozen for rule in rules):
+            moved = optax.partition({"moved": moved, "frozen": optax.set_to_zero()}, functools.partial(_labels, rules))
+        return moved
+
+    def schedule_of(which: jax.Array) -> optax.Schedule:
+        return schedules.build(section, jnp.asarray(rates, jnp.float32)[jnp.minimum(which, len(rates) - 1)], steps)
+
+    return _counted(scheduled, schedule_of, rules)
+
+
+def weights(params: Tree) -> Tree:
+    """True for each parameter that counts as a weight (see the module), False for biases, scales and slopes."""
+    return jax.tree.map_with_path(lambda path, leaf: _is_weight(_name(path), leaf.ndim), params)
+
+
+def _is_weight(path: str, axes: int) -> bool:
+    name = path.rpartition("/")[2]
+    return name in ("kernel", "embedding") or (axes >= 2 and not name.endswith(("bias", "scale", "slope")))
+
+
+def _matrices(params: Tree) -> Tree:
+    """For Muon: weights as matrices [inputs, outputs], convolutions flattened; None (Adam) for embeddings and all others."""
+
+    def numbers(path: Any, leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
+        name = _name(path)
+        if leaf.ndim < 2 or name.endswith("embedding") or not _is_weight(name, leaf.ndim):
+            return None
+        return optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+
+    return jax.tree.map_with_path(numbers, params)
+
+
+# A new optimizer is a new line: any function of optax that takes `learning_rate` and makes a GradientTransformation.
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "sgd": optax.sgd,
+    "momentum": functools.partial(optax.sgd, momentum=0.9),
+    "ramped": ramped,
+    "nesterov": functools.partial(optax.sgd, momentum=0.9, nesterov=True),
+    "adam": optax.adam,
+    "adamw": functools.partial(optax.adamw, mask=weights),
+    "rmsprop": optax.rmsprop,
+    "adagrad": optax.adagrad,
+    "lamb": functools.partial(optax.lamb, mask=weights),
+    "lars": functools.partial(optax.lars, weight_decay_mask=weights, trust_ratio_mask=weights),
+    "muon": functools.partial(optax.contrib.muon, weight_decay_mask=weights, muon_weight_dimension_numbers=_matrices),
+    "lbfgs": lbfgs,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rule:
+    """What holds for the parameters whose whole path `pattern` matches; not a pytree, so that it can be a leaf."""
+
+    pattern: str
+    learning_rate_scale: float = 1.0
+    frozen: bool = False
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def matches(self, path: str) -> bool:
+        return re.fullmatch(self.pattern, path) is not None
+
+
+def _rules(given: Any, l1: Any, l2: Any) -> tuple[_Rule, ...]:
+    """The rules as given, checked as far as they can be without the parameters; one for all where none is given."""
+    general = {"l1": _not_negative(l1, "optimizer.l1"), "l2": _not_negative(l2, "optimizer.l2")}
+    if not given:
+        return (_Rule(".*", l1=general["l1"], l2=general["l2"]),)
+    return tuple(_rule(settings, general) for settings in given)
+
+
+def _rule(given: Any, general: Mapping[str, float]) -> _Rule:
+    if not isinstance(given, Mapping) or not isinstance(given.get("pattern"), str):
+        raise UserError(
+            f"optimizer.rules: each rule must be a section with a 'pattern', such as {{'pattern': 'model/.*'}}, not {given!r}."
+        )
+    settings = plain(given)
+    fields = [field.name for field in dataclasses.fields(_Rule)]
+    for key in settings:
+        if key not in fields:
+            raise unknown(f"setting of the optimizer's rule {settings['pattern']!r}", key, fields)
+    try:
+        re.compile(settings["pattern"])
+    except re.error as error:
+        raise UserError(f"optimizer.rules: {settings['pattern']!r} is not a regular expression: {error}.") from None
+    where = f"of the optimizer's rule {settings['pattern']!r}"
+    scale = number(settings.get("learning_rate_scale", 1.0), f"learning_rate_scale {where}")
+    if scale <= 0:
+        raise UserError(f"learning_rate_scale {where} must be above 0, not {scale:g}; to hold parameters still, set 'frozen'.")
+    frozen = settings.get("frozen", False)
+    if not isinstance(frozen, bool):
+        raise UserError(f"frozen {where} must be True or False, not {frozen!r}.")
+    l1, l2 = (_not_negative(settings.get(key, general[key]), f"{key} {where}") for key in ("l1", "l2"))
+    return _Rule(settings["pattern"], scale, frozen, l1, l2)
+
+
+def _check_cover(rules: tuple[_Rule, ...], params: Tree) -> None:
+    """Raises UserError unless every parameter has exactly one rule, every rule a parameter, and some parameter moves."""
+    paths = [_name(path) for path, _ in jax.tree.leaves_with_path(params)]
+    if not paths:  # optax.tree_map_params calls `init` with a stand-in that has no leaves
+        return
+    used: set[_Rule] = set()
+    for path in paths:
+        matching = [rule for rule in rules if rule.matches(path)]
+        if not matching:
+            raise UserError(
+                f"optimizer.rules: no rule matches the parameter {path!r}; every parameter must be matched by exactly one."
+            )
+        if len(matching) > 1:
+            both = f"{matching[0].pattern!r} and {matching[1].pattern!r}"
+            raise UserError(f"optimizer.rules: {both} both match the parameter {path!r}; it must be exactly one.")
+        used.update(matching)
+    for rule in rules:
+        if rule not in used:
+            known = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
+            raise UserError(f"optimizer.rules: {rule.pattern!r} matches no parameter. Parameters: {known}.")
+    if all(rule.frozen for rule in rules):
+        raise UserError("optimizer.rules: every parameter is frozen, so there is nothing to train.")
+
+
+def _rule_of(rules: tuple[_Rule, ...], path: Any) -> _Rule:
+    return next(rule for rule in rules if rule.matches(_name(path)))
+
+
+def _labels(rules: tuple[_Rule, ...], params: Tree) -> Tree:
+    return jax.tree.map_with_path(lambda path, _: "frozen" if _rule_of(rules, path).frozen else "moved", params)
+
+
+def _penalties(rules: tuple[_Rule, ...]) -> optax.GradientTransformation:
+    """Adds the gradient of l1 sum|w| + l2/2 sum w^2 over the weights; that of |w| at 0 is 0, so that zeros stay."""
+
+    def add(path: Any, gradient: Any, weight: Any) -> jax.Array:
+        rule = _rule_of(rules, path)
+        if not _is_weight(_name(path), weight.ndim):
+            return gradient
+        gradient = gradient + rule.l2 * weight if rule.l2 else gradient
+        return gradient + rule.l1 * jnp.sign(weight) if rule.l1 else gradient
+
+    return optax.stateless(lambda updates, params: jax.tree.map_with_path(add, updates, params))
+
+
+def _scales(rules: tuple[_Rule, ...]) -> optax.GradientTransformation:
+    """Multiplies each update, which is proportional to the learning rate in all of the optimizers, by its rule's scale."""
+    return optax.stateless(
+        lambda updates, _: jax.tree.map_with_path(lambda path, u: _rule_of(rules, path).learning_rate_scale * u, updates)
+    )
+
+
+def _counted(
+    scheduled: Callable[[optax.Schedule], optax.GradientTransformation],
+    schedule_of: Callable[[jax.Array], optax.Schedule],
+    rules: tuple[_Rule, ...],
+) -> optax.GradientTransformation:
+    """What `scheduled` makes of the schedule of the chosen rate, with that choice, the rate and the count in its state."""
+
+    def rate(schedule: optax.Schedule, count: jax.Array) -> jax.Array:
+        return jnp.asarray(schedule(count), jnp.float32)
+
+    def init(params: Tree) -> OptimizerState:
+        _check_cover(rules, params)
+        count = which = jnp.zeros((), jnp.int32)
+        schedule = schedule_of(which)
+        return OptimizerState(count, rate(schedule, count), which, scheduled(schedule).init(params))
+
+    def update(updates: Tree, state: OptimizerState, params: Tree | None = None, **extra: Any) -> tuple[Tree, OptimizerState]:
+        schedule = schedule_of(state.which)
+        inner_update = optax.with_extra_args_support(scheduled(schedule)).update
+        updates, inner = inner_update(updates, state.inner, params, **extra)
+        return updates, OptimizerState(optax.safe_increment(state.count), rate(schedule, state.count), state.which, inner)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _checked(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the optimizer `name` itself: known, and numbers where its defaults are, whole ones made floats."""
+    takes = {key: p.default for key, p in inspect.signature(OPTIMIZERS[name]).parameters.items() if key not in _NOT_SETTINGS}
+    out: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key not in takes:
+            raise unknown(f"setting of optimizer {name!r}", key, [*takes, *_COMMON])
+        if isinstance(takes[key], float) or (key in _BELOW_ONE and value is not None):
+            value = _not_negative(value, f"optimizer.{key}")
+        if key in _BELOW_ONE and value is not None and value >= 1:
+            raise UserError(f"optimizer.{key} must be at least 0 and below 1, not {value:g}.")
+        out[key] = value
+    return out
+
+
+def _not_negative(value: Any, key: str) -> float:
+    if number(value, key) < 0:
+        raise UserError(f"{key} must not be negative, not {value!r}.")
+    return float(value)
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -1,0 +1,27 @@
+"""What a task has to show of its evaluations, saved for the report."""
+
+from pathlib import Path
+
+import jax
+
+from dl.experiment import Experiment
+from dl.report import artifacts
+from dl.training.evaluate import Evaluated
+from dl.training.task import Evaluation, Tree
+
+
+def render_splits(experiment: Experiment, workdir: Path, shown: tuple[Tree, Tree], evaluated: dict[str, Evaluated]) -> None:
+    """Renders and saves the artifacts of each evaluated split, of the first replica.
+
+    Args:
+        experiment: whose task renders.
+        workdir: of the run.
+        shown: parameters and variables on the host, [replicas, ...].
+        evaluated: the splits.
+    """
+    params, variables = jax.tree.map(lambda x: x[0], shown)
+    for split, result in evaluated.items():
+        batches = experiment.evaluation(split)
+        evaluation = Evaluation(result.outputs[0], batches.examples)
+        rendered = experiment.task.render(params, variables, evaluation, jax.random.key(experiment.config.seed))
+        artifacts.save(workdir, split, rendered)

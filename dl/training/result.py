@@ -1,0 +1,119 @@
+"""`result.json`: what a finished run reached, with all that is needed to say how."""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from dl.config import config_hash
+from dl.experiment import Experiment
+from dl.training.evaluate import Evaluated, evaluator
+from dl.training.state import digests
+from dl.training.task import Phase, Tree
+from dl.training.workdir import statistics
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets", "grain")
+
+
+def result(
+    config: ConfigDict, phases: Sequence[Phase], step: int, params: Tree, evaluated: dict[str, Evaluated], seconds: float
+) -> dict[str, Any]:
+    """The content of `result.json`.
+
+    Args:
+        config: of the run.
+        phases: of its task.
+        step: the number of steps taken.
+        params: the last parameters, on the host, [replicas, ...].
+        evaluated: the splits at the last step.
+        seconds: wall time of training in all starts.
+    """
+    return {
+        "config": config.to_dict(),
+        "config_hash": config_hash(config),
+        "command": " ".join(["python", "-m", _program(), *sys.argv[1:]]),
+        "commit": commit(),
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
+        "devices": devices(),
+        "replicas": config.replicas,
+        "parameters": sum(int(np.prod(leaf.shape[1:])) for leaf in jax.tree.leaves(params)),
+        "wall_seconds": round(seconds, 3),
+        "steps": step,
+        "phases": [phase._asdict() for phase in phases],
+        "params_sha256": digests(params),
+        "metrics": _statistics(evaluated),
+        "reference": config.reference.to_dict(),
+    }
+
+
+def best(experiment: Experiment, workdir: Path) -> dict[str, Any] | None:
+    """What the best checkpoint reaches on all splits, with its step; None where the configuration keeps no best one."""
+    from dl.training import checkpoint
+
+    config = experiment.config
+    step = checkpoint.best_step(workdir, config.best.mode) if config.best.metric else None
+    if step is None:
+        return None
+    state = checkpoint.restore_step(workdir, step, experiment.target())
+    evaluated = {
+        split: evaluator(experiment.task, experiment.evaluation(split), experiment.mesh, config.replicate)(state)
+        for split in experiment.evaluation_splits()
+    }
+    return {"step": step, "metrics": _statistics(evaluated)}
+
+
+def _statistics(evaluated: dict[str, Evaluated]) -> dict[str, Any]:
+    return {split: {name: statistics(v) for name, v in result.metrics.items()} for split, result in evaluated.items()}
+
+
+def devices() -> dict[str, Any]:
+    """Platform, kind and number of the devices, the processes, and the machine's processor."""
+    first = jax.devices()[0]
+    return {
+        "platform": first.platform,
+        "kind": first.device_kind,
+        "count": jax.device_count(),
+        "processes": jax.process_count(),
+        "processor": _processor(),
+    }
+
+
+def commit() -> str:
+    """The commit of this code, with "+changes" where the working tree differs from it; "unknown" outside a checkout."""
+    root = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _program() -> str:
+    main = sys.modules["__main__"].__spec__
+    return main.name if main else Path(sys.argv[0]).name
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return name

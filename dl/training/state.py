@@ -1,0 +1,62 @@
+"""The state of a training run: everything that a step changes, and all that a checkpoint holds."""
+
+import hashlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dl.training.optimizers import choose_rate
+from dl.training.task import Task, Tree
+
+
+class TrainState(NamedTuple):
+    """State of one replica. In a program each leaf has a leading axis over the replicas, also where there is one.
+
+    step: int32 scalar, the number of steps taken.
+    key: typed PRNG key; the key of a step is `fold_in(key, step)`.
+    params: parameter groups by name; `variables`: what else the models keep (running statistics, recurrent carries).
+    opt_state: one state for each objective, all of them from the first step, so that the tree never changes shape.
+    ema: exponential moving average of `params`, or an empty dictionary.
+    """
+
+    step: jax.Array
+    key: jax.Array
+    params: Tree
+    variables: Tree
+    opt_state: dict[str, Any]
+    ema: Tree
+
+
+def create(task: Task, seed: jax.Array, rate: jax.Array, ema: float) -> TrainState:
+    """The state of one replica before the first step, from its seed (uint32) and which learning rate is its own (int32)."""
+    init_key, key = jax.random.split(jax.random.key(seed))
+    params, variables = task.init(init_key)
+    opt_state = {name: o.optimizer.init({g: params[g] for g in o.groups}) for name, o in task.objectives.items()}
+    opt_state = choose_rate(opt_state, rate)
+    # A copy, because a donated buffer may stand in the state only once.
+    average = jax.tree.map(jnp.copy, params) if ema else {}
+    return TrainState(jnp.int32(0), key, params, variables, opt_state, average)
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """The name of a leaf: `model/conv1/kernel`."""
+    return "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path)
+
+
+def digests(params: Tree) -> list[str]:
+    """SHA-256 of all parameters of each replica, in the order of their names, over name, dtype, shape and bytes.
+
+    Args:
+        params: host arrays [replicas, ...].
+    """
+    leaves = sorted((path_name(path), np.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(params))
+    hashes = []
+    for r in range(len(leaves[0][1]) if leaves else 0):
+        digest = hashlib.sha256()
+        for name, leaf in leaves:
+            digest.update(f"{name} {leaf.dtype} {leaf.shape[1:]}".encode())
+            digest.update(np.ascontiguousarray(leaf[r]).tobytes())
+        hashes.append(digest.hexdigest())
+    return hashes

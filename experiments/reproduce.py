@@ -1,0 +1,63 @@
+"""Runs experiments that cite a published result, and keeps the page that shows ours beside it.
+
+    python -m experiments.reproduce --run=mnist_logistic,mnist_mlp:quick --manual_dir=archives   # trains, then writes the page
+    python -m experiments.reproduce --collect=runs/mnist_mlp --collect=runs/mnist_lenet5          # takes finished runs
+    python -m experiments.reproduce --check                                                       # fails if it does not fit
+
+The page is docs/results.md; the result files behind it lie in docs/results/. Without a flag the page is written anew.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from dl.errors import UserError
+from dl.report import results
+from experiments import program
+
+FLAGS = flags.FLAGS
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(argv: list[str]) -> None:
+    """Trains what is asked for, collects, writes or checks."""
+    docs = Path(FLAGS.docs)
+    runs = [train(name) for name in FLAGS.run] + [Path(run) for run in FLAGS.collect]
+    for path in results.collect(runs, docs):
+        print(f"kept {path}")
+    text, path = results.page(docs), docs / results.PAGE
+    if not FLAGS.check:
+        path.write_text(text)
+        print(f"wrote {path}")
+    elif not path.exists() or path.read_text() != text:
+        raise UserError(f"{path} does not fit its result files: run python -m experiments.reproduce")
+
+
+def train(name: str) -> Path:
+    """Trains `config[:variant]` in a process of its own, in `--runs`; a run that was begun goes on.
+
+    Raises:
+        UserError: it failed.
+    """
+    config, _, variant = name.partition(":")
+    workdir = Path(FLAGS.runs) / name.replace(":", "_")
+    command = [sys.executable, "-m", "experiments.train", f"--config=configs/{config}.py" + (f":{variant}" if variant else "")]
+    command += [f"--workdir={workdir.absolute()}", f"--config.replicas={FLAGS.replicas}"]
+    command += [f"--{flag}={Path(value).absolute()}" for flag in ("data_dir", "manual_dir") if (value := FLAGS[flag].value)]
+    print(" ".join(command), flush=True)
+    if subprocess.run(command, cwd=ROOT).returncode:
+        raise UserError(f"{name} failed; what it reached lies in {workdir}.")
+    return workdir
+
+
+if __name__ == "__main__":
+    program.define_data()
+    flags.DEFINE_list("run", [], "Configs to train, NAME[:variant].")
+    flags.DEFINE_multi_string("collect", [], "Workdirs of finished runs.")
+    flags.DEFINE_integer("replicas", 3, "Replicas of the runs to train.", lower_bound=1)
+    flags.DEFINE_string("runs", "runs", "Folder of the workdirs.")
+    flags.DEFINE_string("docs", str(ROOT / "docs"), "Folder of the page.")
+    flags.DEFINE_bool("check", False, "Only check that the page fits its result files.")
+    program.run(main)

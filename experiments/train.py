@@ -1,0 +1,104 @@
+"""Trains an experiment; started again in the same workdir, it goes on where it stopped.
+
+python -m experiments.train --config=configs/digits_lenet5.py:quick --workdir=runs/digits
+python -m experiments.train --config=configs/mnist_mlp.py --workdir=runs/mlp --config.replicas=3 --manual_dir=archives
+"""
+
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import program
+
+FLAGS = flags.FLAGS
+
+
+def main(argv: list[str]) -> None:
+    """Trains, evaluates, and writes result and report."""
+    program.start_jax()
+    workdir = Path(FLAGS.workdir).absolute()
+    result = train(FLAGS.config, workdir, FLAGS.data_dir, FLAGS.manual_dir, FLAGS.override_config)
+    if result:
+        summarise(result, workdir)
+
+
+def train(
+    config: Any, workdir: Path, data_dir: str | None, manual_dir: str | None, override: bool = False
+) -> dict[str, Any] | None:
+    """Trains the experiment of a configuration in a workdir.
+
+    Returns:
+        The content of `result.json`, or None where SIGTERM stopped the run, or in processes other than the first.
+
+    Raises:
+        UserError: the configuration, the data or the disk do not allow it, or the training diverged.
+    """
+    import jax
+
+    from dl import report
+    from dl.experiment import assemble
+    from dl.training import workdir as folder
+    from dl.training.loop import train as loop
+    from dl.training.progress import Progress
+
+    first = jax.process_index() == 0
+    experiment = assemble(config, data_dir, manual_dir)
+    lock = folder.open_for_writing(workdir, config, override) if first else None
+    if first:  # so that evaluation finds the data again
+        given = {"data_dir": data_dir, "manual_dir": manual_dir}
+        folder.write_json(workdir / "data.json", {name: path and str(Path(path).absolute()) for name, path in given.items()})
+    total = sum(phase.steps for phase in experiment.task.phases)
+    trained = loop(experiment, workdir, Progress(total, enabled=first))
+    if not trained.finished:
+        if first:
+            print(f"stopped by SIGTERM, saved at step {trained.step}: start the same command again to go on.")
+        return None
+    result = finish(experiment, workdir, trained)
+    if first:
+        report.write(workdir)
+    if lock:
+        lock.close()
+    return result if first else None
+
+
+def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
+    """Writes `result.json` and the artifacts of the report for what a run reached."""
+    import jax
+
+    from dl.training import mesh as meshes
+    from dl.training.render import render_splits
+    from dl.training.result import best, result
+    from dl.training.workdir import write_json
+
+    gather = jax.jit(lambda tree: tree, out_shardings=meshes.replicated(experiment.mesh))
+    params = jax.device_get(gather(trained.state.params))
+    shown = jax.device_get(gather((trained.state.ema or trained.state.params, trained.state.variables)))
+    content = result(experiment.config, experiment.task.phases, trained.step, params, trained.evaluated, trained.seconds)
+    content["best"] = best(experiment, workdir)
+    if jax.process_index() == 0:
+        render_splits(experiment, workdir, shown, trained.evaluated)
+        write_json(workdir / "result.json", content)
+    return content
+
+
+def summarise(result: dict[str, Any], workdir: Path) -> None:
+    """Prints what was reached and where the report is."""
+    for split, metrics in result["metrics"].items():
+        numbers = "  ".join(
+            f"{name} {m['mean']:.4g}" + (f" ± {m['std']:.2g}" if len(m["values"]) > 1 else "") for name, m in metrics.items()
+        )
+        print(f"{split}  {numbers}")
+        if "error" in metrics:
+            print(f"{split} error: {100 * metrics['error']['mean']:.2f} %")
+    print(f"{result['parameters']:,} parameters, {result['steps']:,} steps, {result['wall_seconds']:.1f} s of training")
+    print(f"report: {workdir / 'report' / 'index.html'}")
+
+
+if __name__ == "__main__":
+    program.define_config()
+    program.define_data()
+    program.define_processes()
+    flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+    flags.DEFINE_bool("override_config", False, "Go on in a workdir that holds another configuration.")
+    program.run(main)

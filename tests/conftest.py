@@ -1,0 +1,71 @@
+"""What all tests share: a machine of eight virtual devices, checked types and shapes, no network, a working directory each."""
+
+import errno
+import ipaddress
+import os
+import pathlib
+import socket
+import tempfile
+
+import pytest
+
+# Read when JAX is imported, so they stand before any import of it; programs that a test starts inherit them.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_NUM_CPU_DEVICES"] = "8"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), f"dl-canon-tests-{os.getuid()}"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ["MPLBACKEND"] = "agg"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+from jaxtyping import install_import_hook
+
+# Annotations are checked at every call, jaxtyping's shapes too; as everywhere in Python's typing, an int will do for a float.
+install_import_hook("dl", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+    """The folder of public archives beside the repository, or the one that DL_SHARED_DATA names; skips where there is none."""
+    folder = pathlib.Path(os.environ.get("DL_SHARED_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"needs the archives of public data: no folder {folder} (DL_SHARED_DATA names another)")
+    return folder
+
+
+@pytest.fixture
+def workdir(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A path for one run's workdir; nothing is there yet."""
+    return tmp_path / "run"
+
+
+def _is_local(host: str | bytes | None) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host or "localhost"
+    if name in ("localhost", socket.gethostname()):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs as on a machine without a network: only this machine can be reached."""
+    resolve, connect = socket.getaddrinfo, socket.socket.connect
+
+    def getaddrinfo(host, *args, **kwargs):
+        if not _is_local(host):
+            raise socket.gaierror(socket.EAI_AGAIN, f"tests have no network (asked for {host!r})")
+        return resolve(host, *args, **kwargs)
+
+    def connect_locally(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_local(address[0]):
+            raise OSError(errno.ENETUNREACH, f"tests have no network (asked for {address[0]!r})")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket.socket, "connect", connect_locally)

@@ -1,0 +1,196 @@
+"""The page of a run says what the run's files say, and stands alone."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from dl import report
+from dl.artifacts import Curves, Matrix, Scatter, Text
+from dl.errors import UserError
+from dl.report import artifacts
+
+
+@pytest.fixture
+def page(parse):
+    """Writes the page of a workdir and parses it."""
+
+    def write(folder):
+        path = report.write(folder)
+        assert path == folder / "report" / "index.html"
+        return parse(path.read_text())
+
+    return write
+
+
+def test_the_page_says_what_the_run_reached(page, make_run):
+    text = page(make_run()).text
+    assert "0.00900 ± 0.00020" in text and "0.009, 0.0088, 0.0092" in text
+    assert "test error (0.90 %)" in text and "0.0095" in text and "LeCun et al. 1998, section III.B" in text
+    assert " reached" in text and "not reached" not in text
+    for expected in ("finished", "60,000", "1 min 23 s", "ab12, cd34, ef56", "jax 0.10.2", "platform cpu, count 2", "c0ffee"):
+        assert expected in text
+    assert "python -m experiments.train --config=configs/x.py" in text
+
+
+def test_every_key_of_the_configuration_is_there(page, make_run):
+    folder = make_run()
+    text = page(folder).text
+    from ml_collections import ConfigDict
+
+    from dl.config import flatten
+
+    keys = flatten(ConfigDict(json.loads((folder / "config.json").read_text())))
+    assert len(keys) > 30
+    assert [key for key in keys if key not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "expected"),
+    [("test/error", 0.0089, "not reached"), ("error", 0.0090, " reached"), ("test/accuracy", 0.99, "not yet known")],
+)
+def test_the_verdict_on_the_reference(page, make_run, metric, value, expected):
+    assert expected in page(make_run(reference=(metric, value, "a paper"))).text
+
+
+def test_a_higher_accuracy_is_better(page, make_run):
+    folder = make_run(reference=("test/accuracy", 0.9, "a paper"))
+    result = json.loads((folder / "result.json").read_text())
+    result["metrics"]["test"] = {"accuracy": {"mean": 0.91, "std": 0.0, "values": [0.91]}}
+    (folder / "result.json").write_text(json.dumps(result))
+    assert "not reached" not in page(folder).text and " reached" in page(folder).text
+
+
+def test_no_reference_no_verdict(page, make_run):
+    text = page(make_run(reference=None)).text
+    assert "reached" not in text and "Verdict" not in text
+
+
+def test_the_page_stands_alone(page, make_run):
+    folder = make_run()
+    parsed = page(folder)
+    assert parsed.loads and all(value.startswith(("#", "data:image/")) for value in parsed.loads)
+    source = (folder / "report" / "index.html").read_text()
+    assert "script" not in parsed.tags and "link" not in parsed.tags
+    assert not re.search(r"url\(|@import|https?://", source)
+    assert [p.name for p in (folder / "report").iterdir()] == ["index.html"]
+
+
+def test_one_plot_a_metric_with_both_splits_bands_and_replicas(make_run):
+    source = report.write(make_run()).read_text()
+    figures = {
+        re.search("<h3>(.*?)[<]", f).group(1): f for f in re.findall(r"<figure class=\"card plot\">.*?</figure>", source)
+    }
+    assert set(figures) == {"error", "learning rate", "gradient norm", "examples per second"}
+    error = figures["error"]
+    assert error.count('class="band"') == 2 and error.count('class="thin"') == 6 and error.count('class="line"') == 2
+    assert "train" in error and "test" in error
+
+
+def test_artifacts_are_shown_and_escaped(page, make_run):
+    parsed = page(make_run())
+    assert "3 as 5, 0.99" in parsed.text and "<b> as c & d, 0.75" in parsed.text
+    assert "Confusion matrix" in parsed.text and "actual" in parsed.text and "predicted" in parsed.text
+    assert parsed.tags.count("img") == 2
+
+
+def test_rows_are_actual_and_columns_predicted(page, make_run):
+    folder = make_run()
+    artifacts.save(folder, "test", {"m": Matrix(np.array([[8, 2], [1, 9]]), ("r0", "r1"), ("c0", "c1"), "actual", "predicted")})
+    assert "actual c0 c1 r0 8 2 r1 1 9" in page(folder).text
+
+
+def test_every_type_of_artifact_is_drawn(page, make_run):
+    folder = make_run()
+    big = Matrix(np.arange(1600).reshape(40, 40), [str(i) for i in range(40)], [str(i) for i in range(40)])
+    line = Curves({"precision": (np.linspace(0, 1, 2000), np.where(np.arange(2000) % 500, 1.0, np.nan))}, "recall", "precision")
+    points = Scatter(np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 3, ("a", "b", "c"))
+    artifacts.save(folder, "train", {"attention": big, "PR": line, "t-SNE": points, "sample": Text("To be, or <not>")})
+    parsed = page(folder)
+    assert "40 by 40" in parsed.text and "recall" in parsed.text and "To be, or <not>" in parsed.text
+    assert parsed.tags.count("svg") == 2 * (4 + 2)
+
+
+def test_an_unfinished_run_with_a_line_cut_short(page, make_run):
+    folder = make_run(finished=False)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 500, "split": "tra')
+    text = page(folder).text
+    assert "unfinished" in text and "last line logged is of step 400" in text and "400 of 400" in text
+    assert "metrics.jsonl: line 9 is incomplete" in text
+    assert "0.00500 ± 0.00050" in text  # the last line: 0.02 / 400 * 100 * (0.9, 1, 1.1)
+
+
+def test_a_result_to_come_is_not_yet_reached(page, make_run):
+    assert "not yet reached" in page(make_run(finished=False, reference=("test/error", 0.004, "a paper"))).text
+
+
+def test_a_step_that_was_logged_twice_counts_once(make_run):
+    folder = make_run(finished=False, reference=None)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 400, "split": "test", "error": 0.123}) + "\n")
+    run = report.run.read(folder)
+    assert run.series["error"]["test"].steps.tolist() == [100, 200, 300, 400]
+    assert run.final["test"]["error"].mean == 0.123
+
+
+def test_the_phases_are_listed_and_marked(page, make_run):
+    folder = make_run()
+    result = json.loads((folder / "result.json").read_text())
+    result["phases"] = [
+        {"steps": 100, "objectives": ["layer_0"], "stream": "train"},
+        {"steps": 300, "objectives": ["finetune"]},
+    ]
+    (folder / "result.json").write_text(json.dumps(result))
+    assert "1 100 layer_0 train 2 300 finetune" in page(folder).text
+    assert (folder / "report" / "index.html").read_text().count('class="mark"') == 4  # one in each plot
+
+
+def test_values_that_are_not_finite_leave_a_gap(make_run):
+    folder = make_run(finished=False)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 500, "split": "test", "error": NaN, "bad": {"mean": null, "std": null, "values": [null]}}\n')
+        file.write('{"step": 600, "split": "test", "error": Infinity}\n')
+    source = report.write(folder).read_text()
+    assert "no finite values" in source
+    assert not re.search(r' d="[^"]*(nan|inf)', source)
+
+
+def test_missing_and_empty_workdirs_are_one_line(tmp_path):
+    with pytest.raises(UserError, match="no workdir"):
+        report.write(tmp_path / "absent")
+    with pytest.raises(UserError, match="holds no metrics yet"):
+        report.write(tmp_path)
+
+
+def test_it_is_small_and_quick_and_needs_no_jax(make_run):
+    folder = make_run()
+    values = np.random.default_rng(0).random((100, 10, 3)).tolist()
+    lines = [
+        {"step": i, "split": "train", **{f"m{k}": {"mean": v[0], "std": v[1], "values": v} for k, v in enumerate(row)}}
+        for i, row in enumerate(values)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code = (
+        "import sys; from dl import report; path = report.write(sys.argv[1]); "
+        "print([m for m in ('jax', 'flax', 'matplotlib', 'sklearn', 'tensorflow_datasets') if m in sys.modules])"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    assert time.perf_counter() - start < 5  # 0.6 s on an idle machine
+    assert done.stdout.strip() == "[]"
+    assert (folder / "report" / "index.html").stat().st_size < 300_000
+
+
+def test_long_lines_are_thinned_but_keep_their_spikes():
+    y = np.ones(100_000)
+    y[54_321] = 77.0
+    line = report.plots.Line("loss", np.arange(100_000), y, "red", spread=y, replicas=y[:, None])
+    source = report.plots.plot([line], "loss")
+    assert len(source) < 60_000
+    thinned = report.plots._thinned(line)
+    assert len(thinned.x) <= 502 and thinned.y.max() == 77.0 and {0, 54_321, 99_999} <= set(thinned.x.tolist())

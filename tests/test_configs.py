@@ -1,0 +1,54 @@
+"""Every file in configs/, in its variant for tests: trained, killed, taken up again, evaluated and reported."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from dl.config import base, flatten
+from experiments import report
+from tests.experiments.programs import REPOSITORY, end, kill_after_first_checkpoint, result, same_run, start, train
+
+CONFIGS = sorted(path.stem for path in (REPOSITORY / "configs").glob("*.py"))
+
+
+@pytest.fixture
+def data() -> list[str]:
+    """Where the archives lie, if they are here; the variants for tests are meant to do without."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    return [f"--manual_dir={folder}"] if folder.is_dir() else []
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_trained_killed_taken_up_again_evaluated_and_reported(name, data, tmp_path):
+    config = f"configs/{name}.py:smoke"
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    kill_after_first_checkpoint(killed, *data, config=config)
+    train(killed, *data, config=config)
+    train(undisturbed, *data, config=config)
+    same_run(killed, undisturbed)
+
+    reached = result(killed)
+    split = "test" if "test" in reached["metrics"] else next(iter(reached["metrics"]))
+    evaluated = end(start("evaluate", f"--workdir={killed}", f"--split={split}", "--json", *data))
+    assert evaluated.returncode == 0, evaluated.stderr
+    numbers = json.loads(evaluated.stdout)
+    assert numbers["step"] == reached["steps"]
+    for metric, expected in reached["metrics"][split].items():
+        assert numbers[metric]["values"] == pytest.approx(expected["values"], rel=1e-6, abs=1e-9)
+
+    page = Path(report.write([str(killed)])).read_text()
+    assert killed.name in page and "<svg" in page
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_published_setting_says_what_all_share(name):
+    path = REPOSITORY / "configs" / f"{name}.py"
+    made = runpy.run_path(str(path))["get_config"]()
+    assert isinstance(made, ConfigDict)
+    assert set(base()) <= set(made)
+    assert {"optimizer.name", "optimizer.learning_rate", "task.name", "dataset.name", "model.name"} <= set(flatten(made)), name
+    docstring = path.read_text().split('"""')[1]
+    assert f"python -m experiments.train --config=configs/{name}.py" in docstring

@@ -55,3 +55,24 @@ def test_uniform_over_fan_in_of_each_element():
 def test_an_unknown_name_is_answered_with_the_choices():
     with pytest.raises(UserError, match=r"unknown initializer 'xavier'.*glorot, glorot_logistic, glorot_normal, he"):
         initializer("xavier")
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (256, 64), (64, 256), (3, 3, 4, 8), (1, 5)])
+def test_orthogonal_kernels_are(shape):
+    kernel = np.asarray(initializer("orthogonal")(jax.random.key(0), shape, jnp.float32)).reshape(-1, shape[-1])
+    gram = kernel.T @ kernel if len(kernel) >= shape[-1] else kernel @ kernel.T
+    np.testing.assert_allclose(gram, np.eye(len(gram)), atol=2e-6)
+
+
+def test_orthogonal_kernels_are_uniform():
+    """Traces of uniformly distributed 4 x 4 orthogonal matrices have the moments 0, 1 and 3 (Diaconis & Shahshahani 1994)."""
+    keys = jax.random.split(jax.random.key(1), 20_000)
+    traces = jnp.trace(jax.vmap(lambda key: INITIALIZERS["orthogonal"](key, (4, 4)))(keys), axis1=1, axis2=2)
+    np.testing.assert_allclose(traces.mean(), 0.0, atol=0.03)
+    np.testing.assert_allclose([(traces**2).mean(), (traces**4).mean()], [1.0, 3.0], rtol=0.06)
+
+
+def test_orthogonal_kernels_need_no_factorisation():
+    """LAPACK's, in two layers of one program, wait for each other's thread for ever (two cores, jaxlib 0.10.2)."""
+    program = jax.jit(lambda key: INITIALIZERS["orthogonal"](key, (8, 8))).lower(jax.random.key(0)).compile().as_text()
+    assert "lapack" not in program and "dot" in program

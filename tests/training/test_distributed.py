@@ -89,6 +89,7 @@ def launched(script: str, processes: int = 3, **options) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
+# One write a line: with PYTHONUNBUFFERED, print writes the text and the end of the line apart, and another's line falls between.
 SHOW = "import os, sys; sys.stdout.write(f'{sys.argv[1:]} {os.environ[\"JAX_NUM_CPU_DEVICES\"]}\\n')"
 
 
@@ -115,7 +116,7 @@ def test_where_one_fails_the_others_are_ended_and_its_code_is_given():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_reach_all_of_them(number):
     handler = f"import signal, sys, time; signal.signal({int(number)}, lambda *_: sys.exit(0))"
-    process = launched(f"{handler}; print('ready', flush=True); time.sleep(100)")
+    process = launched(f"{handler}; sys.stdout.write('ready\\n'); sys.stdout.flush(); time.sleep(100)")
     seen = [process.stdout.readline() for _ in range(3)]
     assert sorted(seen) == ["[1] ready\n", "[2] ready\n", "ready\n"]
     process.send_signal(number)

@@ -32,15 +32,15 @@ POLAR_STEPS = 45  # of Newton and Schulz: a singular value of 1e-6 of the larges
 def orthogonal(key: Array, shape: Sequence[int], dtype: Any = jnp.float32, out_sharding: Any = None) -> Array:
     """A matrix [..., outputs] with orthonormal columns, or rows where there are fewer, uniform over all of them.
 
-    It is the unitary factor of a Gaussian matrix's polar decomposition, by the iteration X <- X (3 I - X'X) / 2 (Higham 1986, eq.
-    1.4 ff.). Of matrix products alone: on two cores jaxlib 0.10.2 hangs for good where one program takes two QR factorisations
+    It is the unitary factor of a Gaussian matrix's polar decomposition, by the iteration X <- X (3 I - X'X) / 2 (Higham 1986).
+    Of matrix products alone: on two cores jaxlib 0.10.2 hangs for good where one program takes two QR factorisations
     at once, as of a network with two recurrent layers, because each holds one of the two threads and waits for another.
     """
     rows, columns = int(np.prod(shape[:-1])), shape[-1]
     x = jax.random.normal(key, (max(rows, columns), min(rows, columns)), jnp.float32)
     x = x / (np.sqrt(max(rows, columns)) + np.sqrt(min(rows, columns)) + 2)  # singular values: below 1, or, once in 1e11, 1.7
 
-    def polar(_: int, x: Array) -> Array:
+    def polar(_: Array, x: Array) -> Array:
         return 1.5 * x - 0.5 * x @ (x.T @ x)
 
     x = jax.lax.fori_loop(0, POLAR_STEPS, polar, x)

@@ -89,7 +89,7 @@ def launched(script: str, processes: int = 3, **options) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-# One write a line: with PYTHONUNBUFFERED, print writes the text and the end of the line apart, and another's line falls between.
+# One write a line: with PYTHONUNBUFFERED, print writes text and line end apart, and another's line falls between.
 SHOW = "import os, sys; sys.stdout.write(f'{sys.argv[1:]} {os.environ[\"JAX_NUM_CPU_DEVICES\"]}\\n')"
 
 

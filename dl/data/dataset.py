@@ -12,7 +12,7 @@ class Info(NamedTuple):
     shapes: feature -> shape of one example, after resizing and padding (an image is H, W, C).
     num_classes: 0 where there are no labels.
     class_names: as many as classes, or empty.
-    manual_dir: the folder of archives, where the source tells of it, for a task that reads files of its own.
+    manual_dir: the folder of archives, if one was given, for a task that reads files of its own.
     """
 
     name: str

@@ -32,6 +32,7 @@ def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | No
     if not specs:
         raise UserError("dataset.splits names no split; set e.g. dataset.splits.train='train'.")
     dataset = _find(settings, data_dir, manual_dir)
+    dataset = dataset._replace(info=dataset.info._replace(manual_dir=manual_dir))
     taken = {stream: take(spec, dataset.splits) for stream, spec in specs.items()}
     for stream, source in taken.items():
         _check_labels(dataset.info, specs[stream], source)

@@ -2,6 +2,10 @@
 
 Batches hold `image` [B, H, W, C] float32 and `label` [B] int32; after mixup also `label_mix` [B] and `mix` [B], and the loss is
 mix * loss(label) + (1 - mix) * loss(label_mix) (Zhang et al. 2018).
+
+Transfer: `config.task.weights` starts the model from a run or from published weights (`dl.tasks.initial_weights`), its head
+made anew where the classes are others, and whatever `config.task.anew` matches. Layers that the optimizer's rules freeze cost
+no gradient, and their batch normalisation stands still too, unless `config.task.frozen_statistics` is False.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +26,8 @@ from dl.data.dataset import Info
 from dl.errors import UserError, unknown
 from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
 from dl.evaluation.filters import first_layer_filters
+from dl.layers.frozen import Frozen, constant, frozen, nothing, still_statistics
+from dl.tasks import initial_weights
 from dl.training import optimizers
 from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 
@@ -66,6 +72,8 @@ def classification(
     loss: Callable[[Scores, Labels], Losses] = cross_entropy,
     views: Callable[[jax.Array, Batch], Batch] | None = None,
     samples: int = 1,
+    still: Frozen = nothing,
+    frozen_statistics: bool = True,
 ) -> Task:
     """A classifier.
 
@@ -77,6 +85,8 @@ def classification(
         loss: scores, labels -> loss of each example.
         views: augmentation at test time; predictions are averaged over `samples` of its copies.
         samples: see `views`.
+        still: the parameters that the optimizer leaves as they are.
+        frozen_statistics: batch normalisation with such parameters keeps its statistics too.
     """
 
     def forward(params: Tree, variables: Tree, images: jax.Array, key: jax.Array | None) -> tuple[Scores, Tree]:
@@ -84,7 +94,9 @@ def classification(
         if key is None:
             scores: Any = model.apply(inputs, images, train=False)
             return scores, variables
-        scores, new = model.apply(inputs, images, train=True, rngs={"dropout": key}, mutable=list(variables))
+        inputs["params"] = constant(params, still)["model"]
+        with still_statistics("model", still if frozen_statistics else nothing):
+            scores, new = model.apply(inputs, images, train=True, rngs={"dropout": key}, mutable=list(variables))
         return scores, {**variables, **new}
 
     def init(key: jax.Array) -> tuple[Tree, Tree]:
@@ -146,28 +158,43 @@ def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Art
 
 
 def build(config: ConfigDict, info: Info, steps: int) -> Task:
-    """The task of a configuration. `config.task`: `loss` (cross_entropy, map, squared_error), `smoothing` or `rubbish` with it.
+    """The task of a configuration. `config.task`: `loss` (cross_entropy, map, squared_error), `smoothing` or `rubbish` with it;
+    `weights`, `anew` and `frozen_statistics` for transfer.
 
     Raises:
-        UserError: an unknown model, loss or setting, or data without labels or images.
+        UserError: an unknown model, loss or setting, data without labels or images, or weights that do not fit.
     """
     if "image" not in info.shapes or not info.num_classes:
         raise UserError(f"classification needs labelled images, and the dataset {info.name} has none.")
     settings: dict[str, Any] = config.task.to_dict()
     settings.pop("name")
+    weights, anew = settings.pop("weights", ""), settings.pop("anew", "")
+    statistics = settings.pop("frozen_statistics", True)
     name = settings.pop("loss", "cross_entropy")
     if name not in LOSSES:
         raise unknown("loss", name, LOSSES)
     registry.check(LOSSES[name], f"the loss {name}", settings, ("scores", "labels"))
-    return classification(
-        build_model(config, info),
-        info,
-        optimizers.build(config.optimizer, steps),
-        steps,
-        lambda scores, labels: LOSSES[name](scores, labels, **settings),
-        test_time_views(config),
-        config.test_time.samples,
-    )
+    optimizer = optimizers.build(config.optimizer, steps)
+
+    def of(info: Info) -> Task:
+        return classification(
+            build_model(config, info),
+            info,
+            optimizer,
+            steps,
+            lambda scores, labels: LOSSES[name](scores, labels, **settings),
+            test_time_views(config),
+            config.test_time.samples,
+            frozen(config.optimizer.get("rules", ())),
+            statistics,
+        )
+
+    task = of(info)
+    if not weights:
+        return task
+    given = initial_weights.read(config, weights, info.manual_dir)
+    more_classes = info._replace(num_classes=info.num_classes + 1)
+    return initial_weights.started(task, given, anew, lambda: initial_weights.head(task, lambda: of(more_classes)))
 
 
 def build_model(config: ConfigDict, info: Info) -> nn.Module:

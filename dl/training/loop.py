@@ -79,7 +79,8 @@ def train(experiment: Experiment, workdir: Path, progress: Progress) -> Trained:
 
     def stopped_early() -> bool:
         rule = config.early_stopping
-        return bool(rule.metric) and stop_early(history(log.lines, rule.metric), rule.mode, rule.patience)
+        last_phase = total - task.phases[-1].steps  # what earlier phases do, such as pretraining, need not move the metric
+        return bool(rule.metric) and stop_early(history(log.lines, rule.metric, last_phase), rule.mode, rule.patience)
 
     with closing(writer), closing(log), watch() as requested, progress:  # also where it fails, what is being saved is finished
         done = step == total or stopped_early()

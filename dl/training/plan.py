@@ -69,7 +69,7 @@ def stop_early(history: Sequence[float], mode: str, patience: int) -> bool:
     return min(values[-patience:]) >= min(values[:-patience])
 
 
-def history(lines: Sequence[dict[str, Any]], metric: str) -> list[float]:
-    """The values of `"split/name"` in the lines of metrics.jsonl, mean over the replicas, in the order of the steps."""
+def history(lines: Sequence[dict[str, Any]], metric: str, after: int = 0) -> list[float]:
+    """The values of `"split/name"` in the lines of metrics.jsonl later than step `after`: means over the replicas, in order."""
     split, _, name = metric.partition("/")
-    return [line[name]["mean"] for line in lines if line["split"] == split and name in line]
+    return [line[name]["mean"] for line in lines if line["split"] == split and name in line and line["step"] > after]

@@ -69,3 +69,4 @@ def test_the_history_of_a_metric_is_that_of_its_split():
         {"step": 3, "split": "validation", "loss": {"mean": 9.0}},
     ]
     assert history(lines, "validation/error") == [0.4, 0.3]
+    assert history(lines, "validation/error", after=lines[0]["step"]) == [0.3]

@@ -110,7 +110,10 @@ def main(argv: list[str]) -> None:
     for name in FLAGS.cases or CASES:
         rows.append(measure(name, FLAGS.rounds, FLAGS.seconds, FLAGS.loop_steps))
         r = rows[-1]
-        print(f"{name:10s} {r['ours_ms']:9.3f} {r['torch_ms']:9.3f} {r['ratio']:6.2f} {r['loop']:6.3f} {r['load']:5.1f}", flush=True)
+        print(
+            f"{name:10s} {r['ours_ms']:9.3f} {r['torch_ms']:9.3f} {r['ratio']:6.2f} {r['loop']:6.3f} {r['load']:5.1f}",
+            flush=True,
+        )
     if FLAGS.json:
         Path(FLAGS.json).write_text(json.dumps(rows, indent=1) + "\n")
 
@@ -119,6 +122,8 @@ if __name__ == "__main__":
     flags.DEFINE_list("cases", [], f"Which cases: {', '.join(CASES)}; all if none is named.")
     flags.DEFINE_integer("rounds", 7, "How often the two take turns.", lower_bound=1)
     flags.DEFINE_float("seconds", 1.5, "Seconds of each turn.", lower_bound=0.01)
-    flags.DEFINE_integer("loop_steps", 2000, f"Steps of the real loop, or as many as take {LOOP_SECONDS} seconds.", lower_bound=500)
+    flags.DEFINE_integer(
+        "loop_steps", 2000, f"Steps of the real loop, or as many as take {LOOP_SECONDS} seconds.", lower_bound=500
+    )
     flags.DEFINE_string("json", "", "A file for the figures.")
     program.run(main)

@@ -1,0 +1,87 @@
+"""Adversarial examples: pictures changed by at most epsilon at each pixel, so that the network errs.
+
+All functions take the gradient of the loss by the pixels as a function, so that one compiled program serves every method.
+Pixels stay in 0..1.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+Pixels = Float[Array, "b h w c"]
+Labels = Int[Array, " b"]
+Gradient = Callable[[Array, Array], Array]  # images, labels -> the derivative of the loss by the images
+
+
+def fgsm(gradient: Gradient, images: Pixels, labels: Labels, epsilon: float) -> Pixels:
+    """The fast gradient sign method: x + epsilon sign(dJ/dx) (Goodfellow, Shlens & Szegedy 2015, section 4)."""
+    return jnp.clip(images + epsilon * jnp.sign(gradient(images, labels)), 0, 1)
+
+
+def pgd(gradient: Gradient, images: Pixels, labels: Labels, epsilon: float, key: Array, steps: int = 10) -> Pixels:
+    """Projected gradient descent on the negative loss, within epsilon of the images (Madry et al. 2018, section 2.1).
+
+    It starts at random in the ball; a step is 2.5 epsilon / steps of each pixel, so that all of the ball can be reached.
+
+    Args:
+        gradient: of the loss.
+        images: pixels.
+        labels: the right classes.
+        epsilon: largest change of a pixel.
+        key: of the start.
+        steps: how many.
+    """
+    low, high = jnp.maximum(images - epsilon, 0), jnp.minimum(images + epsilon, 1)
+    changed = jnp.clip(images + jax.random.uniform(key, images.shape, minval=-epsilon, maxval=epsilon), low, high)
+    for _ in range(steps):
+        changed = jnp.clip(changed + 2.5 * epsilon / steps * jnp.sign(gradient(changed, labels)), low, high)
+    return changed
+
+
+class Attacked(NamedTuple):
+    """The part of the images still classified right, [E] for each epsilon: `fgsm`, `pgd`; their examples, for each epsilon."""
+
+    epsilons: Float[np.ndarray, " e"]
+    fgsm: Float[np.ndarray, " e"]
+    pgd: Float[np.ndarray, " e"]
+    examples: tuple[dict[str, np.ndarray], ...]
+
+
+def accuracy_curve(
+    scores: Callable[[Array], Array],
+    gradient: Gradient,
+    images: Pixels,
+    labels: Labels,
+    epsilons: Sequence[float],
+    key: Array,
+    steps: int = 10,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Attacked:
+    """Accuracy against epsilon.
+
+    Args:
+        scores: the network.
+        gradient: of the loss.
+        images: pixels.
+        labels: the right classes.
+        epsilons: largest changes of a pixel.
+        key: of PGD's starts, the same for each epsilon.
+        steps: of PGD.
+        tell: is told of each epsilon.
+    """
+    parts: dict[str, list[float]] = {"fgsm": [], "pgd": []}
+    examples = []
+    for epsilon in epsilons:
+        tell(f"adversarial examples, epsilon {epsilon:.4g}")
+        made = {
+            "fgsm": fgsm(gradient, images, labels, epsilon) if epsilon else images,
+            "pgd": pgd(gradient, images, labels, epsilon, key, steps) if epsilon else images,
+        }
+        for name, changed in made.items():
+            parts[name].append(float((scores(changed).argmax(-1) == labels).mean()))
+        examples.append({name: np.asarray(changed) for name, changed in made.items()})
+    return Attacked(np.array(epsilons, float), np.array(parts["fgsm"]), np.array(parts["pgd"]), tuple(examples))

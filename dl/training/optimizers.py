@@ -15,21 +15,12 @@
                                                  noise; no penalties, no scales of rates
 
 Defaults are optax's. An update is, in this order: penalties added to the gradient (as the terms of the loss that they are),
-clipping by the global norm, the optimizer at the schedule's rate, the rules' scales.
-
-A **weight** is a parameter named `kernel` or `embedding`, or one of two axes or more whose name does not end in `bias`, `scale`
-or `slope` (stacked and per-head biases have two axes too). Penalties and weight decay act on weights alone: not on biases, the
-scales of normalisation, or the slopes of activations. LARS adapts the rates of weights alone.
-
-**Rules** divide the parameters: `{"pattern": ..., "learning_rate_scale": 1.0, "frozen": False, "l1": ..., "l2": ...}`. The
-pattern is a regular expression that must match the whole path (`re.fullmatch`), e.g. `model/conv1/.*`; every parameter has
-exactly one rule; `l1` and `l2` replace the general ones for the weights among them.
+clipping by the global norm, the optimizer at the schedule's rate, the rules' scales. What a weight is, and
+what rules are: `dl.training.rules`.
 """
 
-import dataclasses
 import functools
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -41,7 +32,7 @@ from ml_collections import ConfigDict
 
 from dl import registry
 from dl.errors import UserError, unknown
-from dl.training import schedules
+from dl.training import rules, schedules
 from dl.training.lbfgs import lbfgs
 from dl.training.momentum import ramped
 from dl.training.schedules import number, plain
@@ -126,45 +117,35 @@ def build(settings: Mapping[str, Any] | ConfigDict, steps: int) -> optax.Gradien
     ]
     for rate in rates:
         schedules.build(section, rate, steps)  # raises
-    rules = _rules(common.get("rules", ()), common.get("l1", 0.0), common.get("l2", 0.0))
-    clip_norm = _not_negative(common.get("clip_norm", 0.0), "optimizer.clip_norm")
-    if name == "lbfgs" and any(rule.l1 or rule.l2 or rule.learning_rate_scale != 1.0 for rule in rules):
+    divided = rules.read(common.get("rules", ()), common.get("l1", 0.0), common.get("l2", 0.0))
+    clip_norm = rules.not_negative(common.get("clip_norm", 0.0), "optimizer.clip_norm")
+    if name == "lbfgs" and any(rule.l1 or rule.l2 or rule.learning_rate_scale != 1.0 for rule in divided):
         raise UserError("the optimizer lbfgs takes no l1, l2 or learning_rate_scale: its line search would not see them.")
     own = _checked(name, chosen)
 
     def scheduled(schedule: optax.Schedule) -> optax.GradientTransformation:
         optimizer = registry.call(OPTIMIZERS[name], f"optimizer {name!r}", own, learning_rate=schedule)
-        parts = [_penalties(rules)] if any(rule.l1 or rule.l2 for rule in rules) else []
+        parts = [rules.penalties(divided)] if any(rule.l1 or rule.l2 for rule in divided) else []
         parts += [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
         parts += [optimizer]
-        parts += [_scales(rules)] if any(rule.learning_rate_scale != 1.0 for rule in rules) else []
+        parts += [rules.scales(divided)] if any(rule.learning_rate_scale != 1.0 for rule in divided) else []
         moved = optax.chain(*parts)
-        if any(rule.frozen for rule in rules):
-            moved = optax.partition({"moved": moved, "frozen": optax.set_to_zero()}, functools.partial(_labels, rules))
+        if any(rule.frozen for rule in divided):
+            moved = optax.partition({"moved": moved, "frozen": optax.set_to_zero()}, functools.partial(rules.labels, divided))
         return moved
 
     def schedule_of(which: jax.Array) -> optax.Schedule:
         return schedules.build(section, jnp.asarray(rates, jnp.float32)[jnp.minimum(which, len(rates) - 1)], steps)
 
-    return _counted(scheduled, schedule_of, rules)
-
-
-def weights(params: Tree) -> Tree:
-    """True for each parameter that counts as a weight (see the module), False for biases, scales and slopes."""
-    return jax.tree.map_with_path(lambda path, leaf: _is_weight(_name(path), leaf.ndim), params)
-
-
-def _is_weight(path: str, axes: int) -> bool:
-    name = path.rpartition("/")[2]
-    return name in ("kernel", "embedding") or (axes >= 2 and not name.endswith(("bias", "scale", "slope")))
+    return _counted(scheduled, schedule_of, divided)
 
 
 def _matrices(params: Tree) -> Tree:
     """For Muon: weights as matrices [inputs, outputs], convolutions flattened; None (Adam) for embeddings and all others."""
 
     def numbers(path: Any, leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
-        name = _name(path)
-        if leaf.ndim < 2 or name.endswith("embedding") or not _is_weight(name, leaf.ndim):
+        name = rules.path_name(path)
+        if leaf.ndim < 2 or name.endswith("embedding") or not rules.is_weight(name, leaf.ndim):
             return None
         return optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
 
@@ -178,119 +159,20 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "ramped": ramped,
     "nesterov": functools.partial(optax.sgd, momentum=0.9, nesterov=True),
     "adam": optax.adam,
-    "adamw": functools.partial(optax.adamw, mask=weights),
+    "adamw": functools.partial(optax.adamw, mask=rules.weights),
     "rmsprop": optax.rmsprop,
     "adagrad": optax.adagrad,
-    "lamb": functools.partial(optax.lamb, mask=weights),
-    "lars": functools.partial(optax.lars, weight_decay_mask=weights, trust_ratio_mask=weights),
-    "muon": functools.partial(optax.contrib.muon, weight_decay_mask=weights, muon_weight_dimension_numbers=_matrices),
+    "lamb": functools.partial(optax.lamb, mask=rules.weights),
+    "lars": functools.partial(optax.lars, weight_decay_mask=rules.weights, trust_ratio_mask=rules.weights),
+    "muon": functools.partial(optax.contrib.muon, weight_decay_mask=rules.weights, muon_weight_dimension_numbers=_matrices),
     "lbfgs": lbfgs,
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Rule:
-    """What holds for the parameters whose whole path `pattern` matches; not a pytree, so that it can be a leaf."""
-
-    pattern: str
-    learning_rate_scale: float = 1.0
-    frozen: bool = False
-    l1: float = 0.0
-    l2: float = 0.0
-
-    def matches(self, path: str) -> bool:
-        return re.fullmatch(self.pattern, path) is not None
-
-
-def _rules(given: Any, l1: Any, l2: Any) -> tuple[_Rule, ...]:
-    """The rules as given, checked as far as they can be without the parameters; one for all where none is given."""
-    general = {"l1": _not_negative(l1, "optimizer.l1"), "l2": _not_negative(l2, "optimizer.l2")}
-    if not given:
-        return (_Rule(".*", l1=general["l1"], l2=general["l2"]),)
-    return tuple(_rule(settings, general) for settings in given)
-
-
-def _rule(given: Any, general: Mapping[str, float]) -> _Rule:
-    if not isinstance(given, Mapping) or not isinstance(given.get("pattern"), str):
-        raise UserError(
-            f"optimizer.rules: each rule must be a section with a 'pattern', such as {{'pattern': 'model/.*'}}, not {given!r}."
-        )
-    settings = plain(given)
-    fields = [field.name for field in dataclasses.fields(_Rule)]
-    for key in settings:
-        if key not in fields:
-            raise unknown(f"setting of the optimizer's rule {settings['pattern']!r}", key, fields)
-    try:
-        re.compile(settings["pattern"])
-    except re.error as error:
-        raise UserError(f"optimizer.rules: {settings['pattern']!r} is not a regular expression: {error}.") from None
-    where = f"of the optimizer's rule {settings['pattern']!r}"
-    scale = number(settings.get("learning_rate_scale", 1.0), f"learning_rate_scale {where}")
-    if scale <= 0:
-        raise UserError(f"learning_rate_scale {where} must be above 0, not {scale:g}; to hold parameters still, set 'frozen'.")
-    frozen = settings.get("frozen", False)
-    if not isinstance(frozen, bool):
-        raise UserError(f"frozen {where} must be True or False, not {frozen!r}.")
-    l1, l2 = (_not_negative(settings.get(key, general[key]), f"{key} {where}") for key in ("l1", "l2"))
-    return _Rule(settings["pattern"], scale, frozen, l1, l2)
-
-
-def _check_cover(rules: tuple[_Rule, ...], params: Tree) -> None:
-    """Raises UserError unless every parameter has exactly one rule, every rule a parameter, and some parameter moves."""
-    paths = [_name(path) for path, _ in jax.tree.leaves_with_path(params)]
-    if not paths:  # optax.tree_map_params calls `init` with a stand-in that has no leaves
-        return
-    used: set[_Rule] = set()
-    for path in paths:
-        matching = [rule for rule in rules if rule.matches(path)]
-        if not matching:
-            raise UserError(
-                f"optimizer.rules: no rule matches the parameter {path!r}; every parameter must be matched by exactly one."
-            )
-        if len(matching) > 1:
-            both = f"{matching[0].pattern!r} and {matching[1].pattern!r}"
-            raise UserError(f"optimizer.rules: {both} both match the parameter {path!r}; it must be exactly one.")
-        used.update(matching)
-    for rule in rules:
-        if rule not in used:
-            known = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
-            raise UserError(f"optimizer.rules: {rule.pattern!r} matches no parameter. Parameters: {known}.")
-    if all(rule.frozen for rule in rules):
-        raise UserError("optimizer.rules: every parameter is frozen, so there is nothing to train.")
-
-
-def _rule_of(rules: tuple[_Rule, ...], path: Any) -> _Rule:
-    return next(rule for rule in rules if rule.matches(_name(path)))
-
-
-def _labels(rules: tuple[_Rule, ...], params: Tree) -> Tree:
-    return jax.tree.map_with_path(lambda path, _: "frozen" if _rule_of(rules, path).frozen else "moved", params)
-
-
-def _penalties(rules: tuple[_Rule, ...]) -> optax.GradientTransformation:
-    """Adds the gradient of l1 sum|w| + l2/2 sum w^2 over the weights; that of |w| at 0 is 0, so that zeros stay."""
-
-    def add(path: Any, gradient: Any, weight: Any) -> jax.Array:
-        rule = _rule_of(rules, path)
-        if not _is_weight(_name(path), weight.ndim):
-            return gradient
-        gradient = gradient + rule.l2 * weight if rule.l2 else gradient
-        return gradient + rule.l1 * jnp.sign(weight) if rule.l1 else gradient
-
-    return optax.stateless(lambda updates, params: jax.tree.map_with_path(add, updates, params))
-
-
-def _scales(rules: tuple[_Rule, ...]) -> optax.GradientTransformation:
-    """Multiplies each update, which is proportional to the learning rate in all of the optimizers, by its rule's scale."""
-    return optax.stateless(
-        lambda updates, _: jax.tree.map_with_path(lambda path, u: _rule_of(rules, path).learning_rate_scale * u, updates)
-    )
 
 
 def _counted(
     scheduled: Callable[[optax.Schedule], optax.GradientTransformation],
     schedule_of: Callable[[jax.Array], optax.Schedule],
-    rules: tuple[_Rule, ...],
+    divided: tuple[rules.Rule, ...],
 ) -> optax.GradientTransformation:
     """What `scheduled` makes of the schedule of the chosen rate, with that choice, the rate and the count in its state."""
 
@@ -298,7 +180,7 @@ def _counted(
         return jnp.asarray(schedule(count), jnp.float32)
 
     def init(params: Tree) -> OptimizerState:
-        _check_cover(rules, params)
+        rules.check_cover(divided, params)
         count = which = jnp.zeros((), jnp.int32)
         schedule = schedule_of(which)
         return OptimizerState(count, rate(schedule, count), which, scheduled(schedule).init(params))
@@ -320,18 +202,8 @@ def _checked(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         if key not in takes:
             raise unknown(f"setting of optimizer {name!r}", key, [*takes, *_COMMON])
         if isinstance(takes[key], float) or (key in _BELOW_ONE and value is not None):
-            value = _not_negative(value, f"optimizer.{key}")
+            value = rules.not_negative(value, f"optimizer.{key}")
         if key in _BELOW_ONE and value is not None and value >= 1:
             raise UserError(f"optimizer.{key} must be at least 0 and below 1, not {value:g}.")
         out[key] = value
     return out
-
-
-def _not_negative(value: Any, key: str) -> float:
-    if number(value, key) < 0:
-        raise UserError(f"{key} must not be negative, not {value!r}.")
-    return float(value)
-
-
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")

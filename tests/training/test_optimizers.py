@@ -8,7 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from dl.errors import UserError
-from dl.training import optimizers
+from dl.training import optimizers, rules
 
 STEPS = 3
 
@@ -48,7 +48,7 @@ def run(settings, params, gradients, steps=STEPS):
 
 
 def flat(tree):
-    return {optimizers._name(path): np.asarray(leaf, np.float64) for path, leaf in jax.tree.leaves_with_path(tree)}
+    return {rules.path_name(path): np.asarray(leaf, np.float64) for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
 # The published formulas, in NumPy and float64. Each takes parameter, gradient, update t = 1, 2, ..., a dictionary as memory,
@@ -125,7 +125,7 @@ PUBLISHED = {
 def test_three_updates_by_the_published_formula(name, params, gradients):
     formula, settings = PUBLISHED[name]
     seen, _ = run({"name": name, "learning_rate": 0.1, **settings}, params, gradients)
-    is_weight = flat(optimizers.weights(params))
+    is_weight = flat(rules.weights(params))
     for path, value in flat(params).items():
         memory = {}
         for t in range(1, STEPS + 1):
@@ -194,7 +194,7 @@ WEIGHTS = {"model/conv1/kernel", "model/head/kernel"}
 
 
 def test_what_counts_as_a_weight(params):
-    assert {path for path, is_weight in flat(optimizers.weights(params)).items() if is_weight} == WEIGHTS
+    assert {path for path, is_weight in flat(rules.weights(params)).items() if is_weight} == WEIGHTS
     others = {
         "embed": {"embedding": jnp.zeros((3, 2))},
         "rows": {"kernel": jnp.zeros(3)},
@@ -202,7 +202,7 @@ def test_what_counts_as_a_weight(params):
         "layers": {"norm": {"scale": jnp.zeros((2, 4))}, "attention": {"qkv_bias": jnp.zeros((2, 4))}},
         "subsampling": {"coefficient": jnp.zeros(6)},
     }
-    assert {path for path, is_weight in flat(optimizers.weights(others)).items() if is_weight} == {
+    assert {path for path, is_weight in flat(rules.weights(others)).items() if is_weight} == {
         "embed/embedding",
         "rows/kernel",
         "image",

@@ -4,14 +4,12 @@ Every window that begins inside the image counts, so that the outputs of a side 
 outside is not seen. Elsewhere (`dl.layers.pooling`, "VALID") windows that reach over the edge are left out.
 """
 
-import functools
-
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dl.errors import UserError, unknown
 from dl.layers import backend
+from dl.layers.pooling import max_over_slices
 
 KINDS = ("max", "average")
 
@@ -39,7 +37,4 @@ def ceil_pool(x: Float[Array, "b h w c"], kind: str = "max", window: int = 3, st
         return nn.avg_pool(x, (window, window), (stride, stride), padding, count_include_pad=False)
     if not backend.prefers_matmul():
         return nn.max_pool(x, (window, window), (stride, stride), padding)
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-jnp.inf)
-    spans = (rows - 1) * stride + 1, (columns - 1) * stride + 1
-    x = functools.reduce(jnp.maximum, [x[:, r : r + spans[0] : stride] for r in range(window)])
-    return functools.reduce(jnp.maximum, [x[:, :, c : c + spans[1] : stride] for c in range(window)])
+    return max_over_slices(x, (window, window), (stride, stride), padding)

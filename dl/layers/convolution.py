@@ -77,6 +77,9 @@ class Conv(nn.Module):
 
     Parameters: `kernel` [height, width, inputs / groups, features] and `bias` [features]. x is [B, H, W, inputs].
 
+    One field is new: `still_bias`, for a bias that BatchNorm subtracts again. Its gradient is then exactly zero, as it is in
+    truth; rounding would leave noise, of which Adam makes steps.
+
     Raises:
         UserError: the kernel is larger than the padded image.
     """
@@ -88,6 +91,7 @@ class Conv(nn.Module):
     kernel_dilation: int | tuple[int, int] = 1
     feature_group_count: int = 1
     use_bias: bool = True
+    still_bias: bool = False
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
     kernel_init: Initializer = nn.initializers.lecun_normal()
@@ -98,6 +102,7 @@ class Conv(nn.Module):
         shape = (*self.kernel_size, x.shape[-1] // self.feature_group_count, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
         bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None
+        bias = lax.stop_gradient(bias) if self.still_bias else bias
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         strides, dilation = _pair(self.strides), _pair(self.kernel_dilation)
         y = convolve(x, kernel, strides, self.padding, dilation, self.feature_group_count)

@@ -3,6 +3,7 @@
 Data are random: nothing is downloaded, and the time of a step does not depend on what is in the pictures.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -68,6 +69,16 @@ def koch_config() -> ConfigDict:
     config.model = ConfigDict({"name": "koch"})
     config.task = ConfigDict({"name": "similarity", "loss": "weighted_l1", "embedding": 4096})
     config.optimizer.update(name="momentum", learning_rate=1e-2, l2=1e-4)
+    return config
+
+
+def resnet20_config() -> ConfigDict:
+    """ResNet-20 of configs/cifar10_resnet20.py: 64 images of 32x32x3, momentum, weight decay, no distortions."""
+    config = base()
+    config.update(steps=10**6, batch_size=64, steps_per_dispatch=4, log_every=20)
+    config.dataset.update(name="random_images", splits={"train": "train"}, shape=(32, 32, 3))
+    config.model = ConfigDict({"name": "resnet_cifar", "depth": 20})
+    config.optimizer.update(name="momentum", learning_rate=0.1, l2=1e-4)
     return config
 
 
@@ -167,6 +178,32 @@ def torch_koch(torch: Any, batch: int) -> Step:
     return step
 
 
+def torch_resnet20(torch: Any, batch: int) -> Step:
+    """PyTorch's step of `resnet20_config`."""
+    nn, relu = torch.nn, torch.nn.functional.relu
+
+    class Block(nn.Module):  # type: ignore[misc, name-defined]  # PyTorch need not be installed where types are checked
+        def __init__(self, inputs: int, features: int):
+            super().__init__()
+            self.stride = features // inputs
+            self.conv1 = nn.Conv2d(inputs, features, 3, self.stride, 1, bias=False)
+            self.conv2 = nn.Conv2d(features, features, 3, 1, 1, bias=False)
+            self.norm1, self.norm2 = nn.BatchNorm2d(features), nn.BatchNorm2d(features)
+
+        def forward(self, x: Any) -> Any:
+            y = self.norm2(self.conv2(relu(self.norm1(self.conv1(x)))))
+            if self.stride > 1:
+                x = nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, x.shape[1]))
+            return relu(x + y)
+
+    widths = (16, 16, 16, 16, 32, 32, 32, 64, 64, 64)
+    blocks = [Block(a, b) for a, b in itertools.pairwise(widths)]
+    stem = (nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+    model = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
+    return _torch_step(torch, model, optimizer, (batch, 3, 32, 32))
+
+
 def _torch_step(torch: Any, model: Any, optimizer: Any, shape: tuple[int, ...]) -> Step:
     images, labels = torch.rand(shape), torch.randint(10, shape[:1])
 
@@ -186,4 +223,5 @@ CASES = {
     "dcgan": Case(dcgan_config, torch_dcgan),
     "char_lstm": Case(char_lstm_config, torch_char_lstm),
     "koch": Case(koch_config, torch_koch),
+    "resnet20": Case(resnet20_config, torch_resnet20),
 }

@@ -51,9 +51,7 @@ def restore(
     """
     from dl.training import checkpoint
 
-    kept = workdir / "data.json"
-    found = json.loads(kept.read_text()) if kept.exists() else {}
-    experiment = assemble(config, data_dir or found.get("data_dir"), manual_dir or found.get("manual_dir"))
+    experiment = assemble(config, *folders(workdir, data_dir, manual_dir))
     if which == "best":
         step = checkpoint.best_step(workdir, config.best.mode)
         if step is None:
@@ -63,3 +61,10 @@ def restore(
     if latest is None:
         raise UserError(f"{workdir} holds no checkpoint yet.")
     return Restored(experiment, *latest)
+
+
+def folders(workdir: Path, data_dir: str | None = None, manual_dir: str | None = None) -> tuple[str | None, str | None]:
+    """The folders of prepared sets and of archives: those given, or else where the training found them."""
+    kept = workdir / "data.json"
+    found = json.loads(kept.read_text()) if kept.exists() else {}
+    return data_dir or found.get("data_dir"), manual_dir or found.get("manual_dir")

@@ -1,0 +1,68 @@
+"""From ImageNet to 2,000 images of CIFAR-10: handcrafted features, scratch, frozen features and fine-tuning, one command a row.
+
+    python -m experiments.train --config=configs/cifar10_transfer.py --workdir=runs/cifar10_finetune
+    python -m experiments.train --config=configs/cifar10_transfer.py:scratch --workdir=runs/cifar10_scratch
+    python -m experiments.visual_words --config=configs/cifar10_transfer.py:words --workdir=runs/cifar10_words
+
+SqueezeNet 1.0 with the authors' weights (`squeezenet_imagenet/` in --manual_dir) on `cifar10_subset`, enlarged to 64x64. No
+published figure: what is compared is the order of the rows, in docs/transfer.md. Two cores: 1 to 30 minutes a row.
+"""
+
+from ml_collections import ConfigDict
+
+from dl.config import base
+from dl.errors import unknown
+
+HEAD = "model/conv10/.*"
+MOVED = {"linear": "", "last1": "fire9", "last3": "fire[7-9]", "finetune": ".*"}  # of the body
+VARIANTS = (*MOVED, "scratch", "words", "smoke")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """`finetune` (the default): all layers move; `last1`, `last3`: the last fire modules; `linear`: the head alone; `scratch`:
+    all layers, made anew; `words`: bags of visual words, for experiments.visual_words. `smoke`, with any of them: seconds.
+    """
+    parts = variant.split("_") if variant else []
+    for part in parts:
+        if part not in VARIANTS:
+            raise unknown("variant", part, VARIANTS)
+    config = base()
+    config.update(epochs=8.0, batch_size=50, log_every=40, eval_every=200, checkpoint_every=200, eval_batch_size=250)
+    config.replicas = 3
+    config.dataset.update(name="cifar10_subset", size=(64, 64), fit="resize")
+    # What the published network takes: RGB in 0..255 less the mean colour.
+    config.dataset.update(mean=(123 / 255, 117 / 255, 104 / 255), std=(1 / 255, 1 / 255, 1 / 255))
+    config.augmentation = ConfigDict({"flip": {}})
+    config.model = ConfigDict({"name": "squeezenet", "version": "1.0", "padding": 0})
+    config.task.weights = "squeezenet_imagenet/squeezenet_v1.0_oihw_float32.npz"
+    config.task.anew = ""
+    config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"})
+    config.optimizer.rules = rules(next((MOVED[part] for part in parts if part in MOVED), ".*"))
+    if "scratch" in parts:
+        config.epochs = 12.0
+        config.dataset.update(mean=(0.494, 0.484, 0.448), std=(0.25, 0.25, 0.25))
+        config.task.weights = ""
+        config.optimizer.rules = ()
+    if "words" in parts:
+        config.dataset.update(size=(0, 0))
+        config.task = ConfigDict({"name": "visual_words"})
+    if "smoke" in parts:
+        smoke(config)
+    return config
+
+
+def rules(moved: str) -> tuple[dict[str, object], ...]:
+    """The new head at the full learning rate, the layers that are `moved` at a tenth of it, the others frozen."""
+    body = rf"(?!{HEAD})model/({moved})/.*"
+    groups = [{"pattern": HEAD}]
+    groups += [{"pattern": body, "learning_rate_scale": 0.1}] if moved else []
+    groups += [{"pattern": rf"(?!{HEAD}|{body}).*" if moved else rf"(?!{HEAD}).*", "frozen": True}] if moved != ".*" else []
+    return tuple(groups)
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds, on the embedded digits, which the network sees as they are; no weights that it needs lie at hand."""
+    config.update(epochs=0.0, steps=4, batch_size=4, replicas=1, log_every=2, eval_every=4, checkpoint_every=2)
+    config.dataset.update(name="digits", size=(32, 32), mean=(0.0784,), std=(0.7843,))
+    if config.task.name == "classification":
+        config.task.weights = ""

@@ -1,92 +1,146 @@
-"""Published weights: files of named arrays, and whether they fit a model.
+"""Files of named arrays: `.npz`, `.safetensors`, and PyTorch's `.pt` and `.pth`, which are read without executing anything."""
 
-A module of this package offers in `WEIGHTS` a `Published` for each model that it knows published weights of.
-"""
-
+import pickle
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from dl.errors import UserError
 
-LISTED = 4  # differences that a message names
-
-
-class Published(NamedTuple):
-    """What is published for a model.
-
-    convert: arrays by their published names -> arrays by ours ("conv1/kernel"), [h, w, in, out] and [in, out].
-    mean, std: of the network's input: it takes (rgb - mean) / std of RGB in 0..1, one number a channel.
-    settings: of the model, that these weights were made for.
-    """
-
-    convert: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    settings: Mapping[str, Any] = {}
+SUFFIXES = (".npz", ".safetensors", ".pt", ".pth")
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which checkpoints of training programs keep a state dict
+PARALLEL = "module."  # what PyTorch's DataParallel puts before every name
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a `.npz`, `.safetensors` or PyTorch (`.pt`, `.pth`) file, float32.
+    """The arrays of a file, float32.
+
+    A PyTorch file holds a state dict, or a dictionary with one under `state_dict`, `model_state_dict` or `model`. It is read by
+    PyTorch's restricted unpickler: a file that names any function but those that make tensors is refused.
 
     Raises:
-        UserError: no such file, one that is damaged or of another kind, or a package that is needed to read it is missing.
+        UserError: no such file; one that is damaged, cut short, of another kind, or would execute code; a package that is
+            needed to read it is missing.
     """
+    _check_suffix(path)
     if not path.is_file():
         raise UserError(f"weights: there is no file {path}.")
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return {name: np.asarray(file[name], np.float32) for name in file.files}
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import load_file
-
-            return {name: np.asarray(array, np.float32) for name, array in load_file(path).items()}
-        if path.suffix in (".pt", ".pth"):
-            import torch
-
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            return {name: tensor.float().numpy() for name, tensor in state.items()}
+        found = READERS[path.suffix](path)
     except ModuleNotFoundError as error:
-        raise UserError(f"weights: {path} needs the package {error.name}: install it, or convert the file to .npz.") from error
+        raise UserError(_lacking(path, error)) from error
+    except UserError:
+        raise
     except Exception as error:  # each reader raises types of its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"weights: {path} can't be read ({reason}); get it anew.") from error
-    raise UserError(f"weights: {path} must be .npz, .safetensors, .pt or .pth.")
+        raise UserError(_unreadable(path, error)) from error
+    if not found:
+        raise UserError(f"weights: {path} holds no arrays.")
+    return found
 
 
-def converted(published: Published, arrays: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-    """The arrays under our names.
+def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays; a `.pth` or `.pt` is a state dict, for PyTorch's `load_state_dict`.
 
     Raises:
-        UserError: they are not what is published for the model.
+        UserError: an unknown kind of file, a package that is missing, or the file can't be written.
     """
+    _check_suffix(path)
+    temporary = path.with_name(f".{path.name}.tmp{path.suffix}")  # np.savez would add a suffix of its own
     try:
-        return published.convert(arrays)
-    except (KeyError, ValueError, IndexError) as error:
-        names = ", ".join(list(arrays)[:LISTED])
-        raise UserError(f"the weights {source} are not those published for this model; they begin with {names}.") from error
+        WRITERS[path.suffix](temporary, arrays)
+        temporary.replace(path)
+    except ModuleNotFoundError as error:
+        raise UserError(_lacking(path, error)) from error
+    except (OSError, RuntimeError) as error:  # PyTorch raises the latter where a folder is missing
+        reason = getattr(error, "strerror", None) or _first_line(error)
+        raise UserError(f"cannot write {path}: {reason}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def fitted(found: Mapping[str, np.ndarray], wanted: Any, source: str) -> Any:
-    """The parameter tree `wanted` (of arrays or `ShapeDtypeStruct`s) filled with the arrays `found` by path.
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: np.asarray(file[name], np.float32) for name in file.files}
 
-    Arrays that nothing in `wanted` asks for are left out, since a part of a network may be enough.
 
-    Raises:
-        UserError: parameters that are missing or of another shape, each named.
-    """
-    shapes = {path: leaf.shape for path, leaf in flatten_dict(wanted, sep="/").items()}
-    wrong = [
-        f"{path} is {'x'.join(map(str, found[path].shape))} and should be {'x'.join(map(str, shape))}"
-        for path, shape in shapes.items()
-        if path in found and found[path].shape != shape
-    ]
-    wrong += [f"{path} is missing" for path in shapes if path not in found]
-    if wrong:
-        more = f", and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
-        raise UserError(f"the weights {source} do not fit the model: {', '.join(wrong[:LISTED])}{more}.")
-    return unflatten_dict({path: np.asarray(found[path], np.float32) for path in shapes}, sep="/")
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    from safetensors.flax import load_file  # NumPy's has no bfloat16
+
+    return {name: np.asarray(array, np.float32) for name, array in load_file(path).items()}
+
+
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    import torch
+
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for key in WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise UserError(f"weights: {path} holds no state dict (names and tensors): save the model's state_dict() alone.")
+    if state and all(name.startswith(PARALLEL) for name in state):
+        state = {name.removeprefix(PARALLEL): tensor for name, tensor in state.items()}
+    return {name: tensor.detach().float().numpy() for name, tensor in state.items()}
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # no array is named as one of its arguments
+
+
+def _write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    from safetensors.numpy import save
+
+    path.write_bytes(save(dict(arrays), metadata={"format": "pt"}))
+
+
+def _write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    import torch
+
+    torch.save({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}, path)
+
+
+READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+}
+WRITERS: dict[str, Callable[[Path, Mapping[str, np.ndarray]], Any]] = {
+    ".npz": _write_npz,
+    ".safetensors": _write_safetensors,
+    ".pt": _write_torch,
+    ".pth": _write_torch,
+}
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"weights: {path} must be .npz, .safetensors, .pt or .pth.")
+
+
+def _lacking(path: Path, error: ModuleNotFoundError) -> str:
+    return f"weights: {path} needs the package {error.name}: install it, or take .npz or .safetensors."
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """The message for a file that a reader can't make sense of."""
+    function = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+    if function:
+        name = function[1].rstrip(".")
+        return (
+            f"weights: {path} was refused: to read it, {name} would be called, and a file of weights may not execute code. "
+            "Take one of tensors alone (a state_dict)."
+        )
+    if "Object arrays" in str(error):  # NumPy's words
+        return f"weights: {path} was refused: it holds Python objects, which may execute code, and not arrays alone."
+    if path.suffix in (".pt", ".pth"):
+        return f"weights: {path} can't be read (it is no file of PyTorch's, or was cut short); get it anew."
+    return f"weights: {path} can't be read ({_first_line(error)}); get it anew."
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -33,14 +33,14 @@ import optax
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from dl import registry
 from dl.artifacts import Artifact, Images, Table
 from dl.data import pictures
 from dl.data.colour_transfer import with_luminance
 from dl.data.dataset import Info
 from dl.errors import UserError, unknown
 from dl.evaluation import style
-from dl.interop import weights as interop
+from dl.interop import published as interop
+from dl.interop import weights
 from dl.tasks import style_subject
 from dl.tasks.style_subject import Subject
 from dl.training import optimizers
@@ -70,7 +70,7 @@ DEFAULTS: dict[str, Any] = {
 CLASSES = 1000  # of ImageNet, which the networks are made for
 INITS = ("content", "style", "noise")
 COLOURS = ("style", "luminance", "match")
-UNTRAINED = interop.Published(dict, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+UNTRAINED = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)  # mean and deviation of the pixels
 NETWORK_SEED = 0  # of an untrained network, the same for all replicas
 ANY_SIDE = 224  # of an image, large enough for every layer; convolutions have the same parameters at any size
 
@@ -250,21 +250,18 @@ def build_network(config: ConfigDict, manual_dir: str | None, settings: dict[str
     """
     own = config.model.to_dict()
     name = own.pop("name")
-    make = registry.find("dl.models", "model", name)
-    arrays, published = {}, UNTRAINED
+    arrays: dict[str, np.ndarray] = {}
+    published = None
     if settings["weights"]:
-        readers = registry.public("dl.interop", "WEIGHTS")
-        if name not in readers:
-            raise unknown("model with published weights", name, readers)
         path = pictures.find(settings["weights"], manual_dir, "the file of weights")
-        arrays = interop.read(path)
-        published = readers[name](arrays)
+        arrays = weights.read(path)
+        published = interop.published(name, arrays)
         own = {**published.settings, **own}
-    model = registry.call(make, f"the model {name}", own, num_classes=CLASSES, dtype=jnp.dtype(config.dtype))
+    model = interop.build(name, own, CLASSES, config.dtype)
     if not hasattr(model, "features"):
         raise UserError(f"the model {name} can't be looked into: style transfer takes squeezenet, vgg16 or vgg19.")
     wanted = tuple(dict.fromkeys([*_layer_weights(settings, "content"), *_layer_weights(settings, "style")]))
-    mean, std = jnp.asarray(published.mean), jnp.asarray(published.std)
+    mean, std = (jnp.asarray(value) for value in ((published.mean, published.std) if published else UNTRAINED))
 
     def features(params: Tree, pixels: jax.Array) -> Features:
         rgb = jnp.broadcast_to(pixels, (*pixels.shape[:2], 3))
@@ -278,9 +275,9 @@ def build_network(config: ConfigDict, manual_dir: str | None, settings: dict[str
     for layer, values in maps.items():
         if len(values.shape) != 4:
             raise UserError(f"the layer {layer} of {name} has no places: style transfer takes convolutions and pools.")
-    if not settings["weights"]:
+    if not published:
         return Network(features, jax.jit(lambda key: create(key)[1]["params"])(jax.random.key(NETWORK_SEED)))
-    return Network(features, interop.fitted(interop.converted(published, arrays, str(path)), shapes["params"], str(path)))
+    return Network(features, interop.part(published, model, shapes, arrays, str(path), name)["params"])
 
 
 def _targets(network: Network, subject: Subject, settings: dict[str, Any]) -> Tree:

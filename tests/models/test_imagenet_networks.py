@@ -8,9 +8,7 @@ import pytest
 from dl import registry
 from dl.data import pictures
 from dl.errors import UserError
-from dl.interop import squeezenet as squeezenet_weights
-from dl.interop import vgg as vgg_weights
-from dl.interop import weights
+from dl.interop import classifier
 from dl.models.squeezenet import SqueezeNet
 from dl.models.vgg import VGG
 
@@ -82,19 +80,16 @@ def test_unknown_layers_and_small_images():
 @pytest.fixture(scope="session")
 def classify(shared_data):
     """A picture's five likeliest classes, by the published weights."""
-    arrays = weights.read(shared_data / FILE)
-    published = squeezenet_weights.published(arrays)
-    model = SqueezeNet(**published.settings)
-    params = weights.fitted(published.convert(arrays), parameters(model), FILE)
+    found = classifier.load(shared_data / FILE, "squeezenet")
     names = [line.split(" ", 1)[1] for line in (shared_data / "squeezenet_imagenet/synset_words.txt").read_text().splitlines()]
-    apply = jax.jit(model.apply)
+    apply = jax.jit(found.model.apply)
 
     def classify(name):
         import PIL.Image
 
         picture = PIL.Image.fromarray(np.round(255 * pictures.read(name)).astype(np.uint8)).resize((227, 227))
-        x = (np.asarray(picture, np.float32) / 255 - np.float32(published.mean)) / np.float32(published.std)
-        return [names[i] for i in np.argsort(-np.asarray(apply({"params": params}, x[None])[0]))[:5]]
+        x = (np.asarray(picture, np.float32) / 255 - found.mean) / found.std
+        return [names[i] for i in np.argsort(-np.asarray(apply(found.variables, x[None])[0]))[:5]]
 
     return classify
 
@@ -103,56 +98,3 @@ def test_published_weights_name_what_is_on_photographs(classify):
     """A Chinese temple among trees; a dahlia, which ImageNet has not: round, with a pattern around a centre."""
     assert {"stupa, tope", "bell cote, bell cot", "monastery"} <= set(classify("china"))
     assert {"brain coral", "sea urchin"} <= set(classify("flower"))
-
-
-def test_what_does_not_fit_is_named():
-    wanted = parameters(SqueezeNet(), 64)
-    found = {"/".join(p.key for p in path): np.zeros(leaf.shape) for path, leaf in jax.tree.leaves_with_path(wanted)}
-    found["conv1/kernel"] = np.zeros((3, 3, 3, 64))
-    del found["fire2/squeeze/bias"]
-    with pytest.raises(
-        UserError, match="a file do not fit .*conv1/kernel is 3x3x3x64 and should be 7x7x3x96, fire2/squeeze/bias is missing"
-    ):
-        weights.fitted(found, wanted, "a file")
-
-
-def test_weights_that_can_t_be_read(tmp_path):
-    (tmp_path / "a.npz").write_text("nothing of the kind")
-    with pytest.raises(UserError, match="there is no file"):
-        weights.read(tmp_path / "b.npz")
-    with pytest.raises(UserError, match="a.npz can't be read"):
-        weights.read(tmp_path / "a.npz")
-    (tmp_path / "a.h5").write_text("")
-    with pytest.raises(UserError, match="must be .npz, .safetensors, .pt or .pth"):
-        weights.read(tmp_path / "a.h5")
-
-
-def test_vgg_s_names_in_torchvision():
-    assert list(map(int, vgg_weights.places(19))) == [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
-    assert list(map(int, vgg_weights.places(16))) == [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
-    assert vgg_weights.places(19)["21"] == "conv4_2"
-
-
-def test_vgg_s_first_dense_layer_reads_rows_columns_channels():
-    rng = np.random.default_rng(0)
-    weight, maps = rng.normal(size=(4, 2 * 49)).astype(np.float32), rng.normal(size=(2, 7, 7)).astype(np.float32)
-    kernel = vgg_weights.from_torchvision({"classifier.0.weight": weight})["fc6/kernel"]
-    np.testing.assert_allclose(maps.transpose(1, 2, 0).reshape(-1) @ kernel, weight @ maps.reshape(-1), rtol=1e-4)
-
-
-@pytest.mark.parametrize(("version", "count"), [("1.0", 1_248_424), ("1.1", 1_235_496)])
-def test_squeezenet_s_names_in_torchvision(version, count):
-    """A state dictionary of its names, with the shapes of ours, gives a parameter for each of ours."""
-    wanted = parameters(SqueezeNet(version=version), 64)
-    state = {}
-    for number, place in enumerate(squeezenet_weights.FIRES[version], 2):
-        for part, theirs in (("squeeze", "squeeze"), ("expand1", "expand1x1"), ("expand3", "expand3x3")):
-            leaf = wanted[f"fire{number}"][part]
-            state[f"features.{place}.{theirs}.weight"] = np.zeros(np.array(leaf["kernel"].shape)[[3, 2, 0, 1]], np.float32)
-            state[f"features.{place}.{theirs}.bias"] = np.zeros(leaf["bias"].shape, np.float32)
-    for ours, theirs in (("conv1", "features.0"), ("conv10", "classifier.1")):
-        state[f"{theirs}.weight"] = np.zeros(np.array(wanted[ours]["kernel"].shape)[[3, 2, 0, 1]], np.float32)
-        state[f"{theirs}.bias"] = np.zeros(wanted[ours]["bias"].shape, np.float32)
-    published = squeezenet_weights.published(state)
-    made = weights.fitted(published.convert(state), wanted, "torchvision's")
-    assert sum(leaf.size for leaf in jax.tree.leaves(made)) == count

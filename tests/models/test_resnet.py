@@ -90,8 +90,8 @@ def test_where_a_bottleneck_has_its_stride(version, middle):
 def test_zero_last_scales_make_every_block_the_identity():
     model = CifarResNet(depth=14, zero_last_scale=True)
     x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
-    variables = model.init(jax.random.key(0), x)
-    found = model.apply(variables, x, ("stem", "layer1_1"), method="features")
+    variables = jax.jit(model.init)(jax.random.key(0), x)
+    found = jax.jit(lambda v: model.apply(v, x, ("stem", "layer1_1"), method="features"))(variables)
     np.testing.assert_array_equal(found["stem"], found["layer1_1"])
     with pytest.raises(UserError, match="zero_last_scale needs version 1 or 1.5"):
         shapes(CifarResNet(version="2", zero_last_scale=True))
@@ -100,7 +100,7 @@ def test_zero_last_scales_make_every_block_the_identity():
 def test_padded_shortcuts_take_every_second_pixel_and_zeros():
     block = Block(4, stride=2, shortcut="padding", zero_last_scale=True)
     x = jax.random.uniform(jax.random.key(1), (2, 5, 5, 2))
-    y, _ = block.init_with_output(jax.random.key(0), x)
+    y, _ = jax.jit(block.init_with_output)(jax.random.key(0), x)
     np.testing.assert_array_equal(y, np.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (0, 2))))
 
 
@@ -108,10 +108,9 @@ def test_version_2_is_a_sum_of_branches():
     """Nothing follows the sums: what a block gives is what it was given plus its branch, negative numbers and all."""
     block = Block(4, version="2")
     x = jax.random.normal(jax.random.key(1), (2, 6, 6, 4))
-    variables = block.init(jax.random.key(0), x)
-    cut = jax.tree.map(lambda leaf: leaf, variables)
-    cut["params"]["conv2"]["kernel"] *= 0
-    np.testing.assert_array_equal(block.apply(cut, x), x)
+    variables = jax.jit(block.init)(jax.random.key(0), x)
+    variables["params"]["conv2"]["kernel"] *= 0
+    np.testing.assert_array_equal(jax.jit(block.apply)(variables, x), x)
 
 
 def test_survival_decays_linearly():
@@ -136,11 +135,14 @@ def test_dropped_branches():
 def test_stochastic_depth_draws_in_training_alone():
     model = CifarResNet(depth=14, stochastic_depth=0.9)
     x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
-    variables = model.init(jax.random.key(0), x)
-    np.testing.assert_array_equal(model.apply(variables, x), model.apply(variables, x))
-    scores = [
-        model.apply(variables, x, train=True, rngs={"dropout": jax.random.key(i)}, mutable=["batch_stats"])[0] for i in range(6)
-    ]
+    variables = jax.jit(model.init)(jax.random.key(0), x)
+
+    @jax.jit
+    def trained(key):
+        return model.apply(variables, x, train=True, rngs={"dropout": key}, mutable=["batch_stats"])[0]
+
+    jax.jit(model.apply)(variables, x)  # needs no key
+    scores = [trained(jax.random.key(i)) for i in range(6)]
     assert len({np.asarray(score).tobytes() for score in scores}) > 1
 
 

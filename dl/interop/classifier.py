@@ -1,0 +1,198 @@
+"""A classifier with its weights: from a file, a converted folder or the workdir of a run; and into a file, for us and PyTorch.
+
+Beside a file of weights that we write, `weights.safetensors` say, stands `weights.json`: the model with its settings, the
+pictures it takes and the names of the classes. A folder that we write holds these two. Files of others have no such record, and
+are what is published for the model.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Float
+
+from dl.errors import UserError
+from dl.interop import published, torchvision, weights
+from dl.interop.torchvision import Layout
+
+FOLDER_FILE = "weights.safetensors"
+KEYS = ("model", "settings", "mean", "std", "shape", "resize", "class_names")
+
+
+class Classifier(NamedTuple):
+    """A network, its variables on the host, and the pictures that it takes.
+
+    name, settings: of the model. variables: {"params": ..., "batch_stats": ...}, float32.
+    mean, std: [C]; it takes (pixels - mean) / std of pixels in 0..1. shape: (H, W, C) of its images.
+    resize: the shorter side of a picture before the middle is cut out. class_names: () where they are not known.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    model: nn.Module
+    variables: Any
+    mean: Float[np.ndarray, " c"]
+    std: Float[np.ndarray, " c"]
+    shape: tuple[int, int, int]
+    resize: int
+    class_names: tuple[str, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """How many scores it gives."""
+        model: Any = self.model
+        return model.num_classes
+
+
+def load(
+    path: str | Path, name: str = "", settings: Mapping[str, Any] | None = None, dtype: DTypeLike = np.float32
+) -> Classifier:
+    """The classifier in a file of weights, or in a folder.
+
+    Args:
+        path: `.npz`, `.safetensors`, `.pt` or `.pth` with torchvision's names (or others that `dl.interop` knows), a folder
+            that `save` wrote, or the workdir of a run.
+        name: of the model; "" where there is a record beside the file.
+        settings: of the model, before those of the record and of what is published.
+        dtype: of the computation.
+
+    Raises:
+        UserError: the file can't be read, is of another model, or does not fit it; no name.
+    """
+    path = Path(path).expanduser()
+    if (path / "config.json").is_file():
+        if settings:
+            raise UserError(f"{path} is a run, which has its model's settings: leave out {', '.join(settings)}.")
+        return _named(of_run(path, dtype=dtype), name, path)
+    file = path / FOLDER_FILE if path.is_dir() else path
+    arrays = weights.read(file)
+    record = _read_record(file)
+    name = name or record.get("model", "")
+    if not name:
+        raise UserError(f"which model are the weights {path} of? Give its name, such as resnet50.")
+    if record.get("model", name) != name:
+        raise UserError(f"the weights {path} are of {record['model']}, not of {name}.")
+    found = published.published(name, arrays)
+    given = {**found.settings, **record.get("settings", {}), **(settings or {})}
+    classes = given.pop("num_classes", None)
+    state = found.renamed(arrays)
+    model = published.build(name, given, classes or 1000, dtype)
+    if classes is None:
+        classes = published.classes(found.layout(model), model, state, otherwise=1000)
+        model = published.build(name, given, classes, dtype)
+    shape = tuple(record.get("shape", (found.side, found.side, 3)))
+    template = published.shapes(model, shape)
+    return Classifier(
+        name,
+        given,
+        model,
+        torchvision.from_state(found.layout(model), template, state, str(path), name),
+        np.asarray(record.get("mean", found.mean), np.float32),
+        np.asarray(record.get("std", found.std), np.float32),
+        shape,
+        record.get("resize", found.resize),
+        tuple(record.get("class_names", ())),
+    )
+
+
+def of_run(
+    workdir: Path,
+    which: str = "latest",
+    replica: int = 0,
+    dtype: DTypeLike | None = None,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+) -> Classifier:
+    """The classifier that a run trained.
+
+    Args:
+        workdir: of the run.
+        which: checkpoint, "latest" or "best".
+        replica: which.
+        dtype: of the computation; None for the run's.
+        data_dir: where prepared sets are; by default where the training found them.
+        manual_dir: where archives are; likewise.
+
+    Raises:
+        UserError: no run, no checkpoint, no data, or a run that trained no classifier.
+    """
+    import jax
+
+    from dl.training.restored import restore
+    from dl.training.workdir import read_config
+
+    config = read_config(workdir)
+    if config.task.name != "classification":
+        raise UserError(f"--workdir={workdir} trained no classifier, but the task {config.task.name}.")
+    restored = restore(config, workdir, which, data_dir, manual_dir)
+    params, variables = jax.device_get(restored.replica(replica))
+    info = restored.experiment.dataset.info
+    height, width, channels = info.shapes["image"]
+    settings = {key: value for key, value in config.model.to_dict().items() if key != "name"}
+    model = published.build(config.model.name, settings, info.num_classes, dtype or config.dtype)
+    mean, std = (np.broadcast_to(np.asarray(config.dataset[key], np.float32), (channels,)) for key in ("mean", "std"))
+    variables = {"params": params["model"], **variables}
+    shape, resize = (height, width, channels), min(height, width)
+    return Classifier(config.model.name, settings, model, variables, mean, std, shape, resize, info.class_names)
+
+
+def save(classifier: Classifier, path: Path) -> Path:
+    """Writes a file of torchvision's names and the record beside it; into a folder, `weights.safetensors` with its record.
+
+    Returns:
+        The file of weights.
+
+    Raises:
+        UserError: a model that `dl.interop` has no layout for, or a file that can't be written.
+    """
+    file = path if path.suffix in weights.SUFFIXES else path / FOLDER_FILE
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {file.parent}: {error.strerror}.") from error
+    weights.write(file, torchvision.to_state(layout(classifier), classifier.variables))
+    record = {
+        "model": classifier.name,
+        "settings": {**classifier.settings, "num_classes": classifier.num_classes},
+        "mean": classifier.mean.tolist(),
+        "std": classifier.std.tolist(),
+        "shape": classifier.shape,
+        "resize": classifier.resize,
+        "class_names": classifier.class_names,
+    }
+    try:
+        file.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {file.with_suffix('.json')}: {error.strerror}.") from error
+    return file
+
+
+def layout(classifier: Classifier) -> Layout:
+    """Where torchvision keeps the classifier's layers.
+
+    Raises:
+        UserError: `dl.interop` does not know the model.
+    """
+    return published.published(classifier.name, {}).layout(classifier.model)
+
+
+def _named(classifier: Classifier, name: str, path: Path) -> Classifier:
+    if name not in ("", classifier.name):
+        raise UserError(f"the run {path} trained {classifier.name}, not {name}.")
+    return classifier
+
+
+def _read_record(file: Path) -> dict[str, Any]:
+    """What stands beside a file of weights; {} for a file of others, which may have some other `.json` beside it."""
+    path = file.with_suffix(".json")
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}, which belongs to {file}, can't be read ({error}); convert the weights anew.") from error
+    return record if isinstance(record, dict) and set(record) == set(KEYS) else {}

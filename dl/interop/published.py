@@ -19,6 +19,7 @@ from dl.interop import torchvision
 from dl.interop.torchvision import Arrays, Layout
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in 0..1: torchvision's
+CIFAR: dict[str, Any] = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616), "side": 32, "resize": 32}
 
 
 class Published(NamedTuple):

@@ -7,7 +7,7 @@ torchvision has not, take names in the same manner.
 import re
 from typing import Any
 
-from dl.interop.published import Published
+from dl.interop.published import CIFAR, Published
 from dl.interop.torchvision import Arrays, Layout
 from dl.models.resnet import BLOCKS
 
@@ -24,6 +24,7 @@ def layout(model: Any) -> Layout:
     return Layout(module)
 
 
+CIFAR_10 = Published(layout, **CIFAR)
 IMAGENET = Published(layout, settings={"version": "1.5"})
 
 
@@ -34,8 +35,7 @@ def published(arrays: Arrays) -> Published:
 
 def published_cifar(arrays: Arrays) -> Published:
     """Nobody's in particular: PyTorch's nets for CIFAR-10 that name their layers as torchvision's do."""
-    return CIFAR
+    return CIFAR_10
 
 
-CIFAR = Published(layout, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616), side=32, resize=32)
 WEIGHTS = {**{f"resnet{depth}": published for depth in BLOCKS}, "resnet_cifar": published_cifar}

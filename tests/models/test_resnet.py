@@ -63,10 +63,10 @@ def test_outputs_have_the_published_sizes():
     assert outputs(CifarResNet(), 32, wanted) == dict(zip(wanted, sizes, strict=True))
 
 
-@pytest.mark.parametrize("side", [1, 15, 33])
+@pytest.mark.parametrize("side", [1, 15])
 def test_any_size_and_number_of_classes(side):
     assert outputs(ResNet(18, num_classes=7), side, ("fc",)) == {"fc": (7,)}
-    assert outputs(ResNet(50, version="2"), side, ("norm", "fc"))["fc"] == (1000,)
+    assert outputs(ResNet(18, version="2"), side, ("norm", "fc"))["fc"] == (1000,)
 
 
 def test_what_lies_after_the_last_wanted_layer_is_not_made():
@@ -88,11 +88,11 @@ def test_where_a_bottleneck_has_its_stride(version, middle):
 
 
 def test_zero_last_scales_make_every_block_the_identity():
-    model = CifarResNet(depth=14, zero_last_scale=True)
+    model = CifarResNet(depth=8, zero_last_scale=True)
     x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
     variables = jax.jit(model.init)(jax.random.key(0), x)
-    found = jax.jit(lambda v: model.apply(v, x, ("stem", "layer1_1"), method="features"))(variables)
-    np.testing.assert_array_equal(found["stem"], found["layer1_1"])
+    found = jax.jit(lambda v: model.apply(v, x, ("stem", "layer1_0"), method="features"))(variables)
+    np.testing.assert_array_equal(found["stem"], found["layer1_0"])
     with pytest.raises(UserError, match="zero_last_scale needs version 1 or 1.5"):
         shapes(CifarResNet(version="2", zero_last_scale=True))
 
@@ -133,7 +133,7 @@ def test_dropped_branches():
 
 
 def test_stochastic_depth_draws_in_training_alone():
-    model = CifarResNet(depth=14, stochastic_depth=0.9)
+    model = CifarResNet(depth=8, stochastic_depth=0.9)
     x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
     variables = jax.jit(model.init)(jax.random.key(0), x)
 

@@ -37,7 +37,7 @@ def base() -> ConfigDict:
                 "batches": "examples",  # how training batches are made of a split: a name of dl.data.batches
                 "workers": 0,  # processes that read and decode, for data larger than memory
                 "size": (0, 0),  # height and width of images; (0, 0) leaves them
-                "fit": "pad",  # or "resize": how images get that size
+                "fit": "pad",  # or "resize", "crop": how images get that size
                 "mean": (0.0,),  # subtracted from pixels in 0..1, a channel each or one for all
                 "std": (1.0,),  # then divided by
             },

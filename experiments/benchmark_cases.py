@@ -182,7 +182,7 @@ def torch_resnet20(torch: Any, batch: int) -> Step:
     """PyTorch's step of `resnet20_config`."""
     nn, relu = torch.nn, torch.nn.functional.relu
 
-    class Block(nn.Module):  # type: ignore[misc, name-defined]  # PyTorch need not be installed where types are checked
+    class Block(nn.Module):  # type: ignore[name-defined]  # PyTorch need not be installed where types are checked
         def __init__(self, inputs: int, features: int):
             super().__init__()
             self.stride = features // inputs

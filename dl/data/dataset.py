@@ -39,6 +39,15 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Drawn(Source, Protocol):
+    """A source that is not resident and whose training examples are random views: `dl.data.cropping`."""
+
+    def draw(self, indices: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """As `gather`; `numbers` are uniform uint64 [N, ...] of each example, which decide about its view."""
+        ...
+
+
 class Arrays:
     """A source in memory: feature -> array [N, ...]."""
 

@@ -4,6 +4,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dl import registry
+from dl.data.cropping import Cropped, random_crop
 from dl.data.dataset import Arrays, Dataset, Info, Source
 from dl.data.resizing import check_size, fit_source
 from dl.data.slicing import take
@@ -16,7 +17,7 @@ def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | No
 
     Args:
         settings: `name` (one of `dl.data.sources`, or `builder[/config][:version]` of TFDS), `splits` (stream -> TFDS slicing
-            specification), `size` and `fit`, and the keys of the source itself (`path`, `variant`, `channels`, ...).
+            specification), `size`, `fit` and `random_crop`, and the keys of the source itself (`path`, `variant`, ...).
         data_dir: folder of sets that TFDS has prepared, or is to prepare; None is TFDS's own default.
         manual_dir: folder with the original archives, one sub-folder a dataset.
 
@@ -27,7 +28,11 @@ def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | No
     Raises:
         UserError: an unknown dataset or split, a missing or corrupt file, no network, labels out of range.
     """
-    size = check_size(settings.get("size", (0, 0)), settings.get("fit", "pad"))
+    fit = settings.get("fit", "pad")
+    size, window = check_size(settings.get("size", (0, 0)), fit), settings.get("random_crop", {})
+    if window and fit != "crop":
+        raise UserError("dataset.random_crop needs dataset.fit='crop'.")
+    crop = random_crop(dict(window)) if window else None
     specs = dict(settings.get("splits", {}))
     if not specs:
         raise UserError("dataset.splits names no split; set e.g. dataset.splits.train='train'.")
@@ -36,11 +41,11 @@ def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | No
     taken = {stream: take(spec, dataset.splits) for stream, spec in specs.items()}
     for stream, source in taken.items():
         _check_labels(dataset.info, specs[stream], source)
-    if size == (0, 0) or size == dataset.info.shapes.get("image", size)[:2]:
+    if fit != "crop" and (size == (0, 0) or size == dataset.info.shapes.get("image", size)[:2]):
         return Dataset(dataset.info, taken)
     fitted: dict[int, Source] = {}  # two streams of one split share its arrays
     for source in taken.values():
-        fitted.setdefault(id(source), fit_source(source, size, settings.get("fit", "pad")))
+        fitted.setdefault(id(source), Cropped(source, size, crop) if fit == "crop" else fit_source(source, size, fit))
     shapes = {**dataset.info.shapes, "image": (*size, dataset.info.shapes["image"][-1])}
     return Dataset(dataset.info._replace(shapes=shapes), {stream: fitted[id(source)] for stream, source in taken.items()})
 

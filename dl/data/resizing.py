@@ -1,4 +1,4 @@
-"""Bringing images to one size: zero padding or antialiased bilinear resizing."""
+"""Bringing images to one size: zero padding or antialiased bilinear resizing; for cropping see `dl.data.cropping`."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from dl.data.dataset import Arrays, Source
 from dl.errors import UserError
 
-FITS = ("pad", "resize")
+FITS = ("pad", "resize", "crop")
 
 
 def check_size(size: Sequence[int], fit: str) -> tuple[int, int]:
@@ -22,6 +22,8 @@ def check_size(size: Sequence[int], fit: str) -> tuple[int, int]:
         raise UserError(
             f"dataset.size {tuple(size)} must be (height, width), both positive, or (0, 0) to leave images as they are."
         )
+    if fit == "crop" and not any(size):
+        raise UserError("dataset.fit='crop' needs the size to crop to: set dataset.size=(H,W).")
     return int(size[0]), int(size[1])
 
 

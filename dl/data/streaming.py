@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from absl import flags
 
-from dl.data.dataset import Source
+from dl.data.dataset import Drawn, Source
 
 
 def stream(
@@ -21,6 +21,7 @@ def stream(
     *,
     threads: int = 16,
     workers: int = 0,
+    numbers_at: Callable[[int], np.ndarray] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """The examples `index_at(p)` for `p` in `positions`, stacked in that order into batches.
 
@@ -33,6 +34,8 @@ def stream(
         workers: processes that read whole batches ahead, two each; worth it where decoding is limited by Python's lock. They
             take seconds to start and receive the source pickled.
 
+        numbers_at: global position -> random numbers, for a source that can `draw` (`dl.data.cropping`); pure, as `index_at`.
+
     Yields:
         feature -> [batch_size, ...], as `source.gather` gives them.
 
@@ -41,7 +44,7 @@ def stream(
     """
     import grain
 
-    examples = grain.MapDataset.range(len(positions)).map(_Read(source, positions, index_at))
+    examples = grain.MapDataset.range(len(positions)).map(_Read(source, positions, index_at, numbers_at))
     if not workers:
         ahead = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(2 * threads, batch_size))
         yield from examples.to_iter_dataset(ahead).batch(batch_size, drop_remainder=False)
@@ -60,9 +63,20 @@ def stream(
 class _Read:
     """Number in the stream -> example; a class, because workers receive it pickled."""
 
-    def __init__(self, source: Source, positions: Sequence[int], index_at: Callable[[int], int]):
-        self.source, self.positions, self.index_at = source, positions, index_at
+    def __init__(
+        self,
+        source: Source,
+        positions: Sequence[int],
+        index_at: Callable[[int], int],
+        numbers_at: Callable[[int], np.ndarray] | None,
+    ):
+        self.source, self.positions, self.index_at, self.numbers_at = source, positions, index_at, numbers_at
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
-        index = self.index_at(self.positions[number])
-        return {name: values[0] for name, values in self.source.gather(np.array([index])).items()}
+        position = self.positions[number]
+        index = np.array([self.index_at(position)])
+        if self.numbers_at is not None and isinstance(self.source, Drawn):
+            example = self.source.draw(index, self.numbers_at(position)[None])
+        else:
+            example = self.source.gather(index)
+        return {name: values[0] for name, values in example.items()}

@@ -117,7 +117,9 @@ def test_streamed_images_are_fitted_as_resident_ones():
 def test_size_errors():
     with pytest.raises(UserError, match=r"\(3, 9\) is smaller than the images \(4, 4\); set dataset.fit to 'resize'"):
         fit_images(np.zeros((1, 4, 4, 1), np.uint8), (3, 9), "pad")
-    with pytest.raises(UserError, match=r"fit 'crop' is unknown. Choices: pad, resize"):
+    with pytest.raises(UserError, match=r"fit 'squeeze' is unknown. Choices: pad, resize, crop"):
+        check_size((0, 0), "squeeze")
+    with pytest.raises(UserError, match="set dataset.size"):
         check_size((0, 0), "crop")
     for size in ((0, 3), (-1, -1), (4,)):
         with pytest.raises(UserError, match="must be"):

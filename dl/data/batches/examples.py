@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from dl.data.cropping import NUMBERS
 from dl.data.dataset import Source
 from dl.data.order import example_indices, permutation
 from dl.data.streaming import stream
+
+_STREAM = (1 << 64) - 1  # where an order has the epoch in its key
 
 Read = Callable[[int, int, np.ndarray], dict[str, np.ndarray]]
 
@@ -55,7 +58,8 @@ class ReadAhead:
         if self.next != (start, rows.tobytes()):
             positions = Positions(start, self.batch_size, rows)
             index_at = IndexAt(self.seed, len(self.source))
-            self.batches = stream(self.source, positions, index_at, len(rows), workers=self.workers)
+            numbers = NumbersAt(self.seed)
+            self.batches = stream(self.source, positions, index_at, len(rows), workers=self.workers, numbers_at=numbers)
         self.next = (start + count, rows.tobytes())
         steps = [next(self.batches) for _ in range(count)]
         return {name: np.stack([step[name] for step in steps]) for name in steps[0]}
@@ -83,6 +87,17 @@ class IndexAt:
 
     def __call__(self, position: int) -> int:
         return int(permutation(self.seed, position // self.size, self.size)[position % self.size])
+
+
+class NumbersAt:
+    """The random numbers of a position: raw output of Philox, keyed by the seed, counting from the position."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def __call__(self, position: int) -> np.ndarray:
+        key = np.array([self.seed, _STREAM], np.uint64)
+        return np.random.Philox(key=key, counter=np.array([0, position, 0, 0], np.uint64)).random_raw(NUMBERS)
 
 
 PUBLIC = {"examples": examples}

@@ -94,14 +94,18 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
         )
     renamed, classes = _features(builder, settings)
     shapes = {ours: tuple(info.features[theirs].shape) for ours, theirs in renamed.items()}
-    size = check_size(settings.get("size", (0, 0)), fit) if None in shapes["image"] else (0, 0)
+    cropped = fit == "crop"  # `dl.data.load` crops the images as they are
+    size = check_size(settings.get("size", (0, 0)), fit) if None in shapes["image"] or cropped else (0, 0)
     if None in shapes["image"] and size == (0, 0):
         raise UserError(f"dataset {info.full_name!r} has images of several sizes; set dataset.size=(H,W) and dataset.fit.")
     shapes["image"] = (*(size if any(size) else shapes["image"][:2]), channels or shapes["image"][2])
+    given = (0, 0, shapes["image"][2]) if cropped else shapes["image"]
     sources, wanted = builder.as_data_source(), names_in(list(settings.splits.values()), list(info.splits))
-    splits: dict[str, Source] = {split: Records(sources[split], renamed, shapes["image"], fit) for split in wanted}
+    splits: dict[str, Source] = {split: Records(sources[split], renamed, given, fit) for split in wanted}
     bytes_each = sum(int(np.prod(shape)) * (1 if key == "image" else 4) for key, shape in shapes.items())
-    if bytes_each * sum(len(source) for source in splits.values()) <= settings.get("memory_limit", MEMORY_LIMIT):
+    if not cropped and bytes_each * sum(len(source) for source in splits.values()) <= settings.get(
+        "memory_limit", MEMORY_LIMIT
+    ):
         kept = root / ".arrays" / Path(builder.data_path).relative_to(root)
         fingerprint = _fingerprint(builder, renamed, shapes, fit)
         splits = {split: Arrays(_in_memory(source, kept / f"{split}.npz", fingerprint)) for split, source in splits.items()}

@@ -1,6 +1,7 @@
 """A folder of one's own images, one sub-folder a class."""
 
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,7 +33,8 @@ def load_folder(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
     name of the class is hashed, so that all images of a person, say, are in one split; and splits that are folders need not
     have the same classes.
 
-    Images that take more than `dataset.memory_limit` bytes decoded (default 2 GiB) are read as they are needed.
+    Images that take more than `dataset.memory_limit` bytes decoded (default 2 GiB) are read as they are needed, and so are all
+    with `dataset.fit="crop"` (`dl.data.cropping`), which may be of any sizes.
 
     Raises:
         UserError: no such folder, no images, one class, a class of `test` that `train` lacks, an undecodable file, images of
@@ -44,21 +46,24 @@ def load_folder(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
     channels = settings.get("channels", 3)
     if channels not in MODES:
         raise UserError(f"dataset.channels {channels} must be 1 (grey) or 3 (RGB).")
-    size = check_size(settings.get("size", (0, 0)), settings.get("fit", "pad"))
+    fit = settings.get("fit", "pad")
+    size = check_size(settings.get("size", (0, 0)), fit)
     by = settings.get("split_by", "image")
     if by not in ("image", "class"):
         raise unknown("dataset.split_by", str(by), ("image", "class"))
     listed, classes = _listed(root, settings.get("holdout", 10.0), by == "class")
     paths = [path for files in listed.values() for path, _ in files]
-    shapes = _header_sizes(paths)
+    if size == (0, 0) or fit != "crop":  # cropped sets are too large for a look at every file
+        shapes = _header_sizes(paths)
     if size == (0, 0):
         _check_one_size(paths, shapes)
     shape = (*(size if any(size) else shapes[0]), channels)
+    given = (0, 0) if fit == "crop" else size  # `dl.data.load` crops the images as they are
     splits: dict[str, Source] = {
-        split: Files([path for path, _ in files], [label for _, label in files], channels, size, settings.get("fit", "pad"))
+        split: Files([path for path, _ in files], [label for _, label in files], channels, given, fit)
         for split, files in listed.items()
     }
-    if len(paths) * int(np.prod(shape)) <= settings.get("memory_limit", MEMORY_LIMIT):
+    if fit != "crop" and len(paths) * int(np.prod(shape)) <= settings.get("memory_limit", MEMORY_LIMIT):
         splits = {split: Arrays(source.gather(np.arange(len(source)))) for split, source in splits.items()}
     return Dataset(Info("folder", {"image": shape, "label": ()}, len(classes), tuple(classes)), splits)
 
@@ -94,14 +99,19 @@ def decode(path: Path, channels: int) -> np.ndarray:
     Raises:
         UserError: it can't be read or decoded.
     """
+    return decoded(path, channels, path)
+
+
+def decoded(content: Path | io.BytesIO, channels: int, name: object) -> np.ndarray:
+    """As `decode`, of a file or its bytes; `name` is what an error calls it."""
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        with Image.open(content) as image:
             upright = ImageOps.exif_transpose(image).convert(MODES[channels])
             return np.asarray(upright).reshape(upright.height, upright.width, channels)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _undecodable(path, error) from error
+        raise _undecodable(name, error) from error
 
 
 def holdout_split(name: str, percent: float) -> str:
@@ -178,9 +188,9 @@ def _check_one_size(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> 
             )
 
 
-def _undecodable(path: Path, error: Exception) -> UserError:
+def _undecodable(name: object, error: Exception) -> UserError:
     reason = "not an image that Pillow knows" if "cannot identify" in str(error) else str(error)
-    return UserError(f"{path} can't be decoded ({reason}); mend or remove it.")
+    return UserError(f"{name} can't be decoded ({reason}); mend or remove it.")
 
 
 PUBLIC = {"folder": load_folder}

@@ -1,0 +1,185 @@
+"""ImageNet of the ILSVRC 2012 (Russakovsky et al. 2015): 1,281,167 images to train, 50,000 for validation, 1,000 classes.
+
+The original archives are not unpacked: `ILSVRC2012_img_train.tar` holds a tar for each class, `ILSVRC2012_img_val.tar` the
+images, and the devkit says which class each of those shows. Where every image lies is found once and kept.
+"""
+
+import contextlib
+import io
+import os
+import tarfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from dl.data.dataset import Dataset, Info, Source
+from dl.data.resizing import check_size, fit_images
+from dl.data.slicing import names_in
+from dl.data.sources import builders
+from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfds_order
+from dl.data.sources.folder import decoded
+from dl.errors import UserError
+
+NAME = "imagenet2012"
+DEVKIT = Archive("ILSVRC2012_devkit_t12.tar.gz", "")
+ARCHIVES = {"train": Archive("ILSVRC2012_img_train.tar", ""), "validation": Archive("ILSVRC2012_img_val.tar", "")}
+TRUTH, META = "data/ILSVRC2012_validation_ground_truth.txt", "data/meta.mat"
+CLASSES = 1000  # numbers 1 to 1,000 of the devkit; those above are groups of them
+
+
+class Index(NamedTuple):
+    """Where each image lies in its archive: name, first byte, bytes, label; all [N]."""
+
+    names: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+
+
+def load_imagenet(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+    """Splits `train` and `validation`; classes are WordNet's numbers, sorted, as TFDS has them.
+
+    Prepared by TFDS in `data_dir` as ArrayRecord, it is read from there. Otherwise `manual_dir/imagenet2012` (or `manual_dir`)
+    holds the archives of the splits that are asked for, and the devkit, for either. Images are of many sizes: set
+    `dataset.size=(224,224)` and `dataset.fit="crop"`.
+
+    Raises:
+        UserError: neither is there, an archive is corrupt, or `dataset.size` is not set.
+    """
+    found = builders.prepared(NAME, data_dir) if data_dir or not manual_dir else None
+    if found is not None:
+        return builders.read(found, settings, data_dir)
+    if not manual_dir:
+        raise UserError(f"{builders.not_prepared(NAME, data_dir)} Or: {how_to_get(NAME, [*ARCHIVES.values(), DEVKIT])}")
+    fit = settings.get("fit", "pad")
+    size = check_size(settings.get("size", (0, 0)), fit)
+    if size == (0, 0):
+        raise UserError("ImageNet has images of many sizes: set dataset.size=(224,224) and dataset.fit='crop'.")
+    wanted = names_in(list(settings.splits.values()), list(ARCHIVES))
+    archives = [DEVKIT, *(ARCHIVES[split] for split in wanted)]
+    folder = folder_of(NAME, manual_dir, [archive.name for archive in archives])
+    missing = [archive for archive in archives if not (folder / archive.name).is_file()]
+    if missing:
+        names = ", ".join(archive.name for archive in missing)
+        raise UserError(f"dataset {NAME!r}: {folder} lacks {names}. {how_to_get(NAME, missing, folder)}")
+    classes, truth = opened(folder / DEVKIT.name, _devkit)
+    splits: dict[str, Source] = {}
+    for split in wanted:
+        path = folder / ARCHIVES[split].name
+        index = _kept(path, data_dir, split, classes, truth)
+        splits[split] = Members(path, index, (0, 0) if fit == "crop" else size, fit)
+    return Dataset(Info(NAME, {"image": (*size, 3), "label": ()}, len(classes), classes), splits)
+
+
+class Members:
+    """JPEGs at known places in an uncompressed tar, decoded when they are asked for."""
+
+    resident = False
+
+    def __init__(self, path: Path, index: Index, size: tuple[int, int], fit: str):
+        self.path, self.index, self.size, self.fit = path, index, size, fit
+        self._open()
+
+    def _open(self) -> None:
+        self.lock, self.file = threading.Lock(), -1
+
+    def __getstate__(self) -> dict[str, Any]:  # sent to the workers, each of which opens the file for itself
+        return {name: value for name, value in self.__dict__.items() if name not in ("lock", "file")}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    def __len__(self) -> int:
+        return len(self.index.labels)
+
+    def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        images = [fit_images(self._read(int(i)), self.size, self.fit) for i in indices]
+        return {"image": np.stack(images), "label": self.index.labels[indices]}
+
+    def _read(self, i: int) -> np.ndarray:
+        with self.lock:
+            self.file = self.file if self.file >= 0 else os.open(self.path, os.O_RDONLY)
+        data = os.pread(self.file, int(self.index.sizes[i]), int(self.index.offsets[i]))  # which several threads may do at once
+        return decoded(io.BytesIO(data), 3, f"{self.path}: {self.index.names[i]}")
+
+
+def _devkit(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
+    """The classes, sorted, and the label of each validation image, in the order of their names."""
+    from scipy.io import loadmat
+
+    with tarfile.open(path) as tar:
+        files = {part: _member(tar, part) for part in (TRUTH, META)}
+    synsets = loadmat(io.BytesIO(files[META]), squeeze_me=True, struct_as_record=True)["synsets"]
+    named = {int(number): str(name) for number, name in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)}
+    classes = tuple(sorted(name for number, name in named.items() if number <= CLASSES))
+    labels = {number: classes.index(name) for number, name in named.items() if number <= CLASSES}
+    return classes, np.array([labels[int(line)] for line in files[TRUTH].split()], np.int32)
+
+
+def _member(tar: tarfile.TarFile, ending: str) -> bytes:
+    name = next((name for name in tar.getnames() if name.endswith(ending)), None)
+    file = tar.extractfile(name) if name else None
+    if file is None:
+        raise ValueError(f"it has no {ending}")
+    return file.read()
+
+
+def _kept(path: Path, data_dir: str | None, split: str, classes: Sequence[str], truth: np.ndarray) -> Index:
+    """The index of an archive in TFDS's order, kept in `data_dir` for the next run: 1.3 million headers take minutes."""
+    stat = path.stat()
+    cache = builders.folder(data_dir) / ".arrays" / NAME / f"{split}-{stat.st_size}-{stat.st_mtime_ns}.npz"
+    with contextlib.suppress(OSError, ValueError, KeyError), np.load(cache, allow_pickle=False) as file:
+        return Index(*(file[field] for field in Index._fields))
+    index = opened(path, lambda p: _train_index(p, classes) if split == "train" else _validation_index(p, truth))
+    order = tfds_order(split, index.names.tolist())
+    index = Index(*(values[order] for values in index))
+    if data_dir:
+        with contextlib.suppress(OSError):  # a folder without room or permission: look again next time
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            partial = cache.with_name(f"{cache.name}.{os.getpid()}.npz")
+            np.savez(partial, **index._asdict())
+            partial.replace(cache)
+    return index
+
+
+def _files(path: Path, offset: int = 0) -> Iterator[tuple[str, int, int]]:
+    """Name, first byte and bytes of each file of the tar that lies at `offset` of a file."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                if member.isfile():
+                    yield member.name, member.offset_data, member.size
+
+
+def _train_index(path: Path, classes: Sequence[str]) -> Index:
+    rows = []
+    for archive, offset, _ in _files(path):
+        wnid = Path(archive).stem
+        if wnid not in classes:
+            raise ValueError(f"{archive} is no class of the devkit")
+        label = classes.index(wnid)
+        rows += [(Path(name).name, start, size, label) for name, start, size in _files(path, offset)]
+    return _index(rows)
+
+
+def _validation_index(path: Path, truth: np.ndarray) -> Index:
+    found = sorted((Path(name).name, offset, size) for name, offset, size in _files(path))
+    if len(found) != len(truth):
+        raise ValueError(f"it has {len(found)} images, and the devkit {len(truth)} labels")
+    return _index([(*row, int(label)) for row, label in zip(found, truth, strict=True)])
+
+
+def _index(rows: list[tuple[str, int, int, int]]) -> Index:
+    if not rows:
+        raise ValueError("it holds no images")
+    names, offsets, sizes, labels = zip(*rows, strict=True)
+    return Index(np.array(names), np.array(offsets, np.int64), np.array(sizes, np.int64), np.array(labels, np.int32))
+
+
+PUBLIC = {"imagenet2012": load_imagenet}

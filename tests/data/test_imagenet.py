@@ -1,0 +1,120 @@
+"""ImageNet's archives, in small: of the same form, with two or three images for each of four classes."""
+
+import io
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from dl.data.load import load
+from dl.data.streaming import stream
+from dl.errors import UserError
+
+WNIDS = ("n02119789", "n01440764", "n03000684", "n01531178")  # in the devkit's order, which is not the sorted one
+TRUTH = (3, 1, 1, 4, 2)
+
+
+def picture(seed, mode="RGB"):
+    rng = np.random.default_rng(seed)
+    channels = {"RGB": 3, "L": 1, "CMYK": 4}[mode]
+    pixels = rng.integers(0, 256, (20 + seed % 7, 30 - seed % 5, channels), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.squeeze(), mode=mode if mode == "CMYK" else None).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def add(tar, name, data):
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+
+
+@pytest.fixture
+def archives(tmp_path):
+    """The folder, and name -> JPEG of every image."""
+    from scipy.io import savemat
+
+    folder, images = tmp_path / "archives" / "imagenet2012", {}
+    folder.mkdir(parents=True)
+    with tarfile.open(folder / "ILSVRC2012_img_train.tar", "w") as outer:
+        for number, wnid in enumerate(WNIDS):
+            inner = io.BytesIO()
+            with tarfile.open(fileobj=inner, mode="w") as tar:
+                for i in range(2 + number % 2):
+                    name = f"{wnid}_{i}.JPEG"
+                    images[name] = picture(10 * number + i, ("RGB", "L", "CMYK")[i % 3])
+                    add(tar, name, images[name])
+            add(outer, f"{wnid}.tar", inner.getvalue())
+    with tarfile.open(folder / "ILSVRC2012_img_val.tar", "w") as tar:
+        for i in (3, 1, 5, 2, 4):  # in any order: the labels go by name
+            name = f"ILSVRC2012_val_0000000{i}.JPEG"
+            images[name] = picture(100 + i)
+            add(tar, name, images[name])
+    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
+    rows = [(i, wnid, "a thing") for i, wnid in enumerate(WNIDS, 1)] + [(1001, "n00001740", "a group")]
+    meta = io.BytesIO()
+    savemat(meta, {"synsets": np.array(rows, kind)[:, None]})
+    with tarfile.open(folder / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as tar:
+        add(tar, "ILSVRC2012_devkit_t12/data/meta.mat", meta.getvalue())
+        truth = "".join(f"{number}\n" for number in TRUTH).encode()
+        add(tar, "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", truth)
+    return tmp_path / "archives", images
+
+
+def settings(**more):
+    made = {"name": "imagenet2012", "splits": {"train": "train", "validation": "validation"}, "size": (8, 8), "fit": "crop"}
+    return ConfigDict({**made, **more})
+
+
+def decoded(data):
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def test_every_image_with_its_class(archives, tmp_path):
+    folder, images = archives
+    for data_dir in (None, str(tmp_path / "data"), str(tmp_path / "data")):  # the third finds the index that the second kept
+        dataset = load(settings(), data_dir, str(folder))
+        assert dataset.info.class_names == tuple(sorted(WNIDS)) and dataset.info.shapes["image"] == (8, 8, 3)
+        train = dataset.splits["train"]
+        members = train.source
+        assert sorted(members.index.names) == sorted(name for name in images if name.startswith("n"))
+        for i, name in enumerate(members.index.names):
+            example = members.gather(np.array([i]))
+            np.testing.assert_array_equal(example["image"][0], decoded(images[name]))
+            assert dataset.info.class_names[example["label"][0]] == name[:9]
+        validation = dataset.splits["validation"]
+        by_name = dict(zip(validation.source.index.names.tolist(), validation.gather(np.arange(5))["label"], strict=True))
+        for i, number in enumerate(TRUTH, 1):
+            assert dataset.info.class_names[by_name[f"ILSVRC2012_val_0000000{i}.JPEG"]] == WNIDS[number - 1]
+    assert list((tmp_path / "data" / ".arrays" / "imagenet2012").glob("train-*.npz"))
+
+
+def test_streamed_by_threads_and_sent_to_workers(archives):
+    source = load(settings(), None, str(archives[0])).splits["train"]
+    source.gather(np.array([0]))  # opens the archive, which no other process can use
+    sent = pickle.loads(pickle.dumps(source))
+    batches = list(stream(sent, range(len(source)), int, 4))
+    np.testing.assert_array_equal(np.concatenate([b["image"] for b in batches]), source.gather(np.arange(len(source)))["image"])
+
+
+def test_only_the_archives_of_the_splits_that_are_asked_for(archives):
+    (archives[0] / "imagenet2012" / "ILSVRC2012_img_train.tar").unlink()
+    splits = {"test": "validation"}
+    assert len(load(settings(splits=splits), None, str(archives[0])).splits["test"]) == 5
+    with pytest.raises(UserError, match="lacks ILSVRC2012_img_train.tar"):
+        load(settings(), None, str(archives[0]))
+
+
+def test_what_is_wrong_is_said(archives, tmp_path):
+    folder, _ = archives
+    with pytest.raises(UserError, match="set dataset.size=\\(224,224\\) and dataset.fit='crop'"):
+        load(settings(size=(0, 0), fit="pad"), None, str(folder))
+    with pytest.raises(UserError, match="is not prepared in .* Or: Put .*ILSVRC2012_img_train.tar"):
+        load(settings(), str(tmp_path / "empty"), None)
+    path = folder / "imagenet2012" / "ILSVRC2012_img_val.tar"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(UserError, match="ILSVRC2012_img_val.tar is corrupt: "):
+        load(settings(), None, str(folder))

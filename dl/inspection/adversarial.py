@@ -43,12 +43,15 @@ def pgd(gradient: Gradient, images: Pixels, labels: Labels, epsilon: float, key:
 
 
 class Attacked(NamedTuple):
-    """The part of the images still classified right, [E] for each epsilon: `fgsm`, `pgd`; their examples, for each epsilon."""
+    """What became of the images: of each method ("fgsm", "pgd") something for each of E epsilons.
+
+    accuracy: the part still classified right. probability: the mean probability of the right class. images: changed, as many.
+    """
 
     epsilons: Float[np.ndarray, " e"]
-    fgsm: Float[np.ndarray, " e"]
-    pgd: Float[np.ndarray, " e"]
-    examples: tuple[dict[str, np.ndarray], ...]
+    accuracy: dict[str, Float[np.ndarray, " e"]]
+    probability: dict[str, Float[np.ndarray, " e"]]
+    images: dict[str, tuple[np.ndarray, ...]]
 
 
 def accuracy_curve(
@@ -73,15 +76,20 @@ def accuracy_curve(
         steps: of PGD.
         tell: is told of each epsilon.
     """
-    parts: dict[str, list[float]] = {"fgsm": [], "pgd": []}
-    examples = []
+    found: dict[str, list[tuple[float, float, np.ndarray]]] = {"fgsm": [], "pgd": []}
     for epsilon in epsilons:
-        tell(f"adversarial examples, epsilon {epsilon:.4g}")
-        made = {
-            "fgsm": fgsm(gradient, images, labels, epsilon) if epsilon else images,
-            "pgd": pgd(gradient, images, labels, epsilon, key, steps) if epsilon else images,
-        }
+        tell(f"adversarial examples, epsilon {255 * epsilon:.3g}/255")
+        made = {"fgsm": images, "pgd": images}
+        if epsilon:
+            made["fgsm"] = fgsm(gradient, images, labels, epsilon)
+            made["pgd"] = pgd(gradient, images, labels, epsilon, key, steps)
         for name, changed in made.items():
-            parts[name].append(float((scores(changed).argmax(-1) == labels).mean()))
-        examples.append({name: np.asarray(changed) for name, changed in made.items()})
-    return Attacked(np.array(epsilons, float), np.array(parts["fgsm"]), np.array(parts["pgd"]), tuple(examples))
+            values = scores(changed)
+            own = jnp.take_along_axis(jax.nn.softmax(values), labels[:, None], axis=1)
+            found[name].append((float((values.argmax(-1) == labels).mean()), float(own.mean()), np.asarray(changed)))
+    return Attacked(
+        np.array(epsilons, float),
+        {name: np.array([accuracy for accuracy, _, _ in rows]) for name, rows in found.items()},
+        {name: np.array([probability for _, probability, _ in rows]) for name, rows in found.items()},
+        {name: tuple(changed for _, _, changed in rows) for name, rows in found.items()},
+    )

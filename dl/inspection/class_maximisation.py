@@ -55,12 +55,12 @@ def maximise(
         settings: of the ascent.
         tell: is told how far it is.
     """
-    noise, *keys = jax.random.split(key, settings.steps + 1)
+    noise, moves = jax.random.split(key)
+    shifts = jax.random.randint(moves, (settings.steps, 2), -settings.jitter, settings.jitter + 1).tolist()
     images = jnp.clip(mean + 0.02 * jax.random.normal(noise, (len(labels), *shape)), 0, 1)
-    for number in range(settings.steps):
+    for number, (down, right) in enumerate(shifts):
         if number % 20 == 0:
             tell(f"class maximisation, step {number} of {settings.steps}")
-        down, right = jax.random.randint(keys[number], (2,), -settings.jitter, settings.jitter + 1).tolist()
         _, upward = gradient(jnp.roll(images, (down, right), (1, 2)), labels)
         upward = jnp.roll(upward, (-down, -right), (1, 2)) - 2 * settings.decay * (images - mean)
         images += settings.rate * upward / jnp.maximum(jnp.sqrt(jnp.square(upward).mean((1, 2, 3), keepdims=True)), 1e-12)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 GREY = 0.5
-BATCH = 16
+BATCH = 16  # images made at once
 
 
 def corners(shape: tuple[int, int], size: int, stride: int) -> Int[np.ndarray, "n 2"]:
@@ -26,7 +26,7 @@ def occlusion(
     """How far the probability of a class falls where a square hides a part of the image.
 
     Args:
-        probabilities: images [B, H, W, C] -> [B, K]; always called with the same B.
+        probabilities: images [B, H, W, C] -> [B, K].
         image: pixels.
         label: the class.
         size: side of the square, in pixels.
@@ -38,13 +38,13 @@ def occlusion(
     """
     places = corners(image.shape[:2], size, stride)
     fallen = np.zeros(len(places))
-    whole = probabilities(np.repeat(image[None], BATCH, axis=0))[0, label]
+    whole = probabilities(image[None])[0, label]
     for start in range(0, len(places), BATCH):
-        part = np.arange(start, min(start + BATCH, len(places)))
-        batch = np.repeat(image[None], BATCH, axis=0)
-        for hidden, (row, column) in zip(batch, places[part], strict=False):
+        part = places[start : start + BATCH]
+        batch = np.repeat(image[None], len(part), axis=0)
+        for hidden, (row, column) in zip(batch, part, strict=True):
             hidden[row : row + size, column : column + size] = fill
-        fallen[part] = whole - probabilities(batch)[: len(part), label]
+        fallen[start : start + BATCH] = whole - probabilities(batch)[:, label]
     total, times = np.zeros((2, *image.shape[:2]))
     for (row, column), drop in zip(places, fallen, strict=True):
         total[row : row + size, column : column + size] += drop

@@ -16,6 +16,7 @@ from dl.report.style import CSS, SPLITS, colour
 
 SHARES = ("error", "accuracy")  # metrics that are also told in percent
 WEIGHTS = ("filters", "weights")  # words in the names of artifacts that show no split
+FOOTER = "Curves are means over the replicas, bands one standard deviation to each side."
 
 
 def write(workdir: str | os.PathLike, out: str | os.PathLike | None = None) -> Path:
@@ -70,7 +71,7 @@ def _lead(run: Run) -> str:
     return f"<p>Run <code>{escape(run.name)}</code></p>{line}"
 
 
-def document(heading: str, lead: str, sections: Mapping[str, str], title: str) -> str:
+def document(heading: str, lead: str, sections: Mapping[str, str], title: str, footer: str = FOOTER) -> str:
     """A page of titled sections, the empty ones left out; all arguments are HTML but `title`, which is text."""
     kept = {name: body for name, body in sections.items() if body}
     anchors = {name: name.lower().replace(" ", "-") for name in kept}
@@ -81,7 +82,7 @@ def document(heading: str, lead: str, sections: Mapping[str, str], title: str) -
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style></head><body>'
         f'<header><div class="wrap"><h1>{heading}</h1>{lead}</div></header>'
         f'<nav><div class="wrap">{links}</div></nav><main class="wrap">{body}</main>'
-        f'<footer class="wrap">Curves are means over the replicas, bands one standard deviation to each side.</footer>'
+        f'<footer class="wrap">{footer}</footer>'
         "</body></html>\n"
     )
 

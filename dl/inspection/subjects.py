@@ -1,0 +1,62 @@
+"""What is looked at: pictures from files, or examples of a run's dataset."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+from dl.data import pictures
+from dl.data.resizing import fit_images
+from dl.errors import UserError, unknown
+from dl.inspection.network import Network
+
+
+class Subject(NamedTuple):
+    """An image as the network takes it: `pixels` [H, W, C] in 0..1. `label`: its class, where it is known."""
+
+    title: str
+    pixels: Float[np.ndarray, "h w c"]
+    label: int | None = None
+
+
+def from_file(name: str, network: Network, resize: int, manual_dir: str | None = None) -> Subject:
+    """A picture of any kind that Pillow reads: scaled to `resize` on its shorter side, its middle cut out, grey if need be.
+
+    Raises:
+        UserError: it is missing or can't be decoded.
+    """
+    picture = pictures.read(name, manual_dir=manual_dir)
+    height, width, channels = network.shape
+    factor = max(resize / min(picture.shape[:2]), height / picture.shape[0], width / picture.shape[1])
+    rows, columns = (max(round(factor * n), least) for n, least in zip(picture.shape[:2], (height, width), strict=True))
+    scaled = fit_images(picture, (rows, columns), "resize")
+    top, left = (rows - height) // 2, (columns - width) // 2
+    pixels = scaled[top : top + height, left : left + width]
+    if channels == 1:
+        pixels = pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)  # the luminance of ITU-R BT.601, as Pillow's "L"
+    return Subject(Path(name).name, np.clip(pixels, 0, 1).astype(np.float32))
+
+
+def from_split(
+    config: ConfigDict, split: str, count: int, data_dir: str | None = None, manual_dir: str | None = None
+) -> list[Subject]:
+    """The first `count` examples of a split of a run's dataset.
+
+    Raises:
+        UserError: no such split; images that are no pixels in 0..1.
+    """
+    from dl.data.load import load
+
+    dataset = load(config.dataset, data_dir, manual_dir)
+    if split not in dataset.splits:
+        raise unknown("split of the run", split, dataset.splits)
+    source = dataset.splits[split]
+    batch = source.gather(np.arange(min(count, len(source))))
+    images = batch["image"] / np.float32(255) if batch["image"].dtype == np.uint8 else batch["image"].astype(np.float32)
+    if images.min(initial=0) < 0 or images.max(initial=0) > 1:
+        raise UserError(f"the images of {config.dataset.name} are no pixels in 0..1: name pictures in files.")
+    labels: Sequence[int] = batch["label"].tolist()
+    return [Subject(f"{split} {i}", image, label) for i, (image, label) in enumerate(zip(images, labels, strict=True))]

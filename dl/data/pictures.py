@@ -19,6 +19,7 @@ SMALLEST_SHARE = 0.01  # of a map: colours that are rarer are edges, and join th
 MOST_LABELS = 16
 SAME_COLOUR = 48.0  # Euclidean distance in 0..255, up to which two maps mean the same
 ASPECT = 0.03  # relative difference in shape that a map may have
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as of Pillow's mode "L"
 
 Picture = Float[np.ndarray, "h w 3"]
 
@@ -45,6 +46,29 @@ def read(name: str, size: int = 0, manual_dir: str | None = None) -> Picture:
             [np.asarray(Image.fromarray(p).resize((width, height), resize)) for p in np.moveaxis(planes, -1, 0)], -1
         )
     return np.clip(planes, 0, 1)
+
+
+def central(picture: Picture, shape: tuple[int, int, int], resize: int) -> Float[np.ndarray, "y x c"]:
+    """The middle of a picture, as classifiers are shown it: the shorter side becomes `resize`, then `shape` is cut out.
+
+    Scaling is bilinear and antialiased. A side that would be shorter than that of `shape` is scaled up to it.
+
+    Args:
+        picture: RGB in 0..1.
+        shape: (H, W, C) wanted; one channel is the luminance.
+        resize: of the shorter side, in pixels.
+    """
+    from PIL import Image
+
+    height, width, channels = shape
+    rows, columns = picture.shape[:2]
+    factor = max(resize / min(rows, columns), height / rows, width / columns)
+    box = (max(round(columns * factor), width), max(round(rows * factor), height))
+    bilinear = Image.Resampling.BILINEAR
+    planes = [np.asarray(Image.fromarray(plane).resize(box, bilinear)) for plane in np.moveaxis(picture, -1, 0)]
+    top, left = (box[1] - height) // 2, (box[0] - width) // 2
+    cut = np.stack(planes, axis=-1)[top : top + height, left : left + width]
+    return cut if channels == 3 else (cut @ LUMINANCE)[..., None]
 
 
 def scaled(shape: tuple[int, int], size: int) -> tuple[int, int]:

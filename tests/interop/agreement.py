@@ -10,7 +10,7 @@ from dl.interop import classifier, published, torchvision
 
 
 def same_names(theirs, name, settings, side=64):
-    """Every name and shape of PyTorch's state dict, which may be on the device "meta", is a place of ours. Counts parameters."""
+    """Every name and shape of PyTorch's state dict (perhaps on the device "meta") is a place of ours. Counts parameters."""
     model = published.build(name, settings, 1000)
     made = published.shapes(model, (side, side, 3))
     found = torchvision.places(published.published(name, {}).layout(model), made)

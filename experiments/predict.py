@@ -1,0 +1,99 @@
+"""Says what is on pictures: the likeliest classes of each, with their probabilities.
+
+    python -m experiments.predict --model=resnet50 --weights=resnet50.pth --classes=synset_words.txt photo.jpg scan.png
+    python -m experiments.predict --weights=weights/resnet50 photo.jpg          a folder of experiments.convert
+    python -m experiments.predict --workdir=runs/cifar10_resnet20 cat.png       a run
+
+Pictures are of any kind that Pillow reads: 16 bits, CMYK, palettes, greys, transparency (over white), turned by their EXIF;
+`china` and `flower` are scikit-learn's photographs. As in the published evaluations, the shorter side becomes 256 pixels and a
+square of 224 (227 for Caffe's SqueezeNet) is cut out of the middle; --side=N cuts out another.
+"""
+
+import json
+from typing import Any
+
+from absl import flags
+
+from dl.errors import UserError
+from experiments import program
+
+FLAGS = flags.FLAGS
+
+
+def main(argv: list[str]) -> None:
+    """Prints a table for each picture."""
+    if not argv[1:]:
+        raise UserError("which pictures? Give their paths after the flags; `china` is a photograph that is always there.")
+    if bool(FLAGS.weights) == bool(FLAGS.workdir):
+        raise UserError("give --weights=FILE, with its --model, or --workdir=DIR of a run.")
+    program.start_jax()
+    from experiments.convert import load, model_settings
+
+    found = load(
+        FLAGS.weights or FLAGS.workdir,
+        FLAGS.model,
+        model_settings(FLAGS.set),
+        FLAGS.checkpoint,
+        FLAGS.replica,
+        FLAGS.classes,
+        FLAGS.data_dir,
+        FLAGS.manual_dir,
+    )
+    for name, ranked in zip(argv[1:], predict(found, argv[1:], FLAGS.top, FLAGS.side, FLAGS.manual_dir), strict=True):
+        if FLAGS.json:
+            print(json.dumps({"picture": name, "classes": [{"name": n, "probability": p} for n, p in ranked]}))
+            continue
+        print(name)
+        for label, probability in ranked:
+            print(f"  {probability:7.2%}  {label}")
+
+
+def predict(
+    found: Any, names: list[str], top: int = 5, side: int | None = None, manual_dir: str | None = None
+) -> list[list[tuple[str, float]]]:
+    """For each picture, its `top` likeliest classes, (name, probability), the likeliest first.
+
+    Args:
+        found: a `dl.interop.classifier.Classifier`.
+        names: of pictures, see `dl.data.pictures`.
+        top: how many classes.
+        side: of the square to look at; None for the network's own.
+        manual_dir: a folder to look for pictures in, too.
+
+    Raises:
+        UserError: a picture is missing or can't be decoded, or the network can't take images of that size.
+    """
+    import jax
+    import numpy as np
+
+    from dl.data import pictures
+
+    shape, resize = found.shape, found.resize
+    if side:
+        shape, resize = (side, side, shape[2]), round(side * resize / min(shape[:2]))
+    chosen = [pictures.central(pictures.read(name, manual_dir=manual_dir), shape, resize) for name in names]
+    variables = jax.device_put(found.variables)
+
+    @jax.jit
+    def probabilities(variables: Any, pixels: jax.Array) -> jax.Array:
+        return jax.nn.softmax(found.model.apply(variables, (pixels - found.mean) / found.std))
+
+    labels = found.class_names or tuple(f"class {i}" for i in range(found.num_classes))
+    out = []
+    for pixels in chosen:  # one after the other: a long list needs no more memory than a short one
+        values = np.asarray(probabilities(variables, pixels[None]))[0]
+        out.append([(labels[i], float(values[i])) for i in np.argsort(-values, kind="stable")[:top]])
+    return out
+
+
+if __name__ == "__main__":
+    from experiments.convert import define_model
+
+    define_model()
+    program.define_data()
+    flags.DEFINE_string("weights", None, "File of weights, or a folder of experiments.convert.")
+    flags.DEFINE_string("workdir", None, "Folder of a run that trained a classifier.")
+    flags.DEFINE_integer("top", 5, "How many classes to print.", lower_bound=1)
+    flags.DEFINE_integer("side", None, "Of the square that is cut out of the middle, in pixels.", lower_bound=1)
+    flags.DEFINE_bool("json", False, "Print JSON, one line a picture.")
+    program.run(main)

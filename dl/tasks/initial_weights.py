@@ -18,10 +18,10 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from dl import registry
 from dl.artifacts import Artifact, Table
 from dl.data import pictures
-from dl.errors import UserError, unknown
+from dl.errors import UserError
+from dl.interop.classifier import FOLDER_FILE
 from dl.training.task import Evaluation, Task, Tree
 
 LISTED = 4  # differences that a message names
@@ -125,7 +125,7 @@ def head(task: Task, of_more_classes: Callable[[], Task]) -> set[str]:
 
 
 def read(config: ConfigDict, name: str, manual_dir: str | None, group: str = "model") -> Weights:
-    """The weights `name`: the workdir of a run, or a file of weights published for the model `config.model`.
+    """The weights `name`: the workdir of a run, or a file (or converted folder) of weights published for `config.model`.
 
     Args:
         config: of the task that starts from them.
@@ -138,7 +138,8 @@ def read(config: ConfigDict, name: str, manual_dir: str | None, group: str = "mo
             want their images standardised in another way.
     """
     folder = Path(name).expanduser().absolute()
-    return _of_run(folder, name) if folder.is_dir() else _of_file(config, name, manual_dir, group)
+    is_run = folder.is_dir() and not (folder / FOLDER_FILE).is_file()
+    return _of_run(folder, name) if is_run else _of_file(config, name, manual_dir, group)
 
 
 def _of_run(folder: Path, name: str) -> Weights:
@@ -157,18 +158,18 @@ def _of_run(folder: Path, name: str) -> Weights:
 
 
 def _of_file(config: ConfigDict, name: str, manual_dir: str | None, group: str) -> Weights:
-    from dl.interop import weights as interop
+    from dl.interop import classifier
 
-    path = pictures.find(name, manual_dir, "config.task.weights: the file, or the folder of a run,")
-    readers = registry.public("dl.interop", "WEIGHTS")
-    if config.model.name not in readers:
-        raise unknown("model with published weights", config.model.name, readers)
-    arrays = interop.read(path)
-    published = readers[config.model.name](arrays)
-    for key in ("mean", "std"):
-        given, wanted = np.broadcast_to(config.dataset[key], 3), np.asarray(getattr(published, key))
-        if not np.allclose(given, wanted, rtol=0.01, atol=0):
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        path = pictures.find(name, manual_dir, "config.task.weights: the file, or the folder of a run,")
+    settings = {key: value for key, value in config.model.to_dict().items() if key != "name"}
+    found = classifier.load(path, config.model.name, settings)
+    for key, wanted in (("mean", found.mean), ("std", found.std)):
+        if not np.allclose(np.broadcast_to(config.dataset[key], wanted.shape), wanted, rtol=0.01, atol=0):
             numbers = ",".join(f"{x:.4g}" for x in wanted)
             raise UserError(f"the weights {name} take images with dataset.{key}=({numbers}), not {tuple(config.dataset[key])}.")
-    converted = interop.converted(published, arrays, name)
-    return Weights({f"{group}/{path}": array for path, array in converted.items()}, {}, name)
+    leaves = {kind: flatten_dict(tree, sep="/") for kind, tree in found.variables.items()}
+    params = {f"{group}/{path}": array for path, array in leaves.pop("params").items()}
+    rest = {f"{kind}/{path}": array for kind, arrays in leaves.items() for path, array in arrays.items()}
+    return Weights(params, rest, name)

@@ -8,8 +8,12 @@ import pytest
 from ml_collections import ConfigDict
 
 from dl.config import base, flatten
+from dl.experiment import assemble
+from dl.training import loop
+from dl.training.progress import Progress
+from dl.training.workdir import read_metrics
 from experiments import report
-from tests.experiments.programs import REPOSITORY, end, kill_after_first_checkpoint, result, same_run, start, train
+from tests.experiments.programs import CLOCK, REPOSITORY, end, kill_after_first_checkpoint, result, same_run, start, train
 
 CONFIGS = sorted(path.stem for path in (REPOSITORY / "configs").glob("*.py"))
 
@@ -41,6 +45,32 @@ def test_trained_killed_taken_up_again_evaluated_and_reported(name, data, tmp_pa
 
     page = Path(report.write([str(killed)])).read_text()
     assert killed.name in page and "<svg" in page
+
+
+def first_steps(name: str, devices: int, workdir: Path, manual_dir: str | None) -> list[dict]:
+    """The lines of the first three steps of a phase, on so many devices."""
+    config = runpy.run_path(str(REPOSITORY / "configs" / f"{name}.py"))["get_config"]("smoke")
+    config.update(epochs=0.0, steps=3, steps_per_dispatch=1, log_every=1, eval_every=0, checkpoint_every=0, microbatches=1)
+    if config.mesh.data != 1:  # a picture can't be divided, nor the rows of a text that are read one after another
+        config.batch_size = -(-config.batch_size // 8) * 8
+        config.mesh.data = devices
+    if "pretraining" in config.task:
+        config.task.pretraining.steps = 3
+    workdir.mkdir()
+    loop.train(assemble(config, manual_dir=manual_dir), workdir, Progress(3, enabled=False))
+    return [line for line in read_metrics(workdir) if line["split"] == "train"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGS)
+def test_eight_devices_do_what_one_does(name, tmp_path):
+    folder = REPOSITORY.parent / "shared" / "data"
+    one, eight = (first_steps(name, d, tmp_path / str(d), str(folder) if folder.is_dir() else None) for d in (1, 8))
+    assert len(one) == len(eight) >= 3
+    for ours, theirs in zip(one, eight, strict=True):
+        assert ours.keys() == theirs.keys()
+        for metric in ours.keys() - {"step", "split", *CLOCK}:
+            assert ours[metric]["mean"] == pytest.approx(theirs[metric]["mean"], rel=2e-3, abs=2e-4), (ours["step"], metric)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

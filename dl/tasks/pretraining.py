@@ -77,6 +77,7 @@ def pretrained(
     steps: int,
     frozen: bool = False,
     corrupt: Corruption | None = None,
+    dropout: float = 0.0,
 ) -> Task:
     """Layer after layer, then all together with labels.
 
@@ -89,6 +90,7 @@ def pretrained(
         steps: of the fine-tuning.
         frozen: whether fine-tuning leaves the layers as they are.
         corrupt: of the images that the report shows corrupted.
+        dropout: the share of the pixels that fine-tuning does not see (Srivastava et al. 2014).
     """
     image = jnp.zeros((1, *info.shapes["image"]))
 
@@ -111,7 +113,8 @@ def pretrained(
         return output.apply({"params": params["output"]}, encode(params, x))
 
     def finetune(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
-        logits = scores(params, batch["image"])
+        seen: Any = nn.Dropout(dropout, deterministic=not dropout).apply({}, batch["image"], rngs={"dropout": key})
+        logits = scores(params, seen)
         losses = classification.cross_entropy(logits, batch["label"])
         return losses.mean(), (variables, {"loss": mean(losses), "error": mean(logits.argmax(-1) != batch["label"])})
 
@@ -182,7 +185,7 @@ def divergence_loss(model: Stack, k: int) -> LayerLoss:
 def _build(
     config: ConfigDict, info: Info, steps: int, model: Stack, loss: LayerLoss, corrupt: Corruption | None = None
 ) -> Task:
-    """What both kinds share: the settings `pretraining` (`steps`, `stream`, `optimizer`) and `finetune` (all, output)."""
+    """What both kinds share: `pretraining` (`steps`, `stream`, `optimizer`), `finetune` (all, output) and `dropout` in it."""
     settings: dict[str, Any] = config.task.pretraining.to_dict() if "pretraining" in config.task else {}
     for key in settings:
         if key not in ("steps", "stream", "optimizer"):
@@ -195,6 +198,9 @@ def _build(
     what = config.task.get("finetune", "all")
     if what not in ("all", "output"):
         raise unknown("value of task.finetune", str(what), ("all", "output"))
+    dropout = config.task.get("dropout", 0.0)
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise UserError(f"task.dropout, of the pixels in fine-tuning, must be at least 0 and below 1, not {dropout!r}.")
     return pretrained(
         model,
         Output(info.num_classes, jnp.dtype(config.dtype)),
@@ -206,6 +212,7 @@ def _build(
         steps,
         what == "output",
         corrupt,
+        dropout,
     )
 
 
@@ -220,13 +227,13 @@ def _check(config: ConfigDict, allowed: tuple[str, ...]) -> dict[str, Any]:
 def build_autoencoder(config: ConfigDict, info: Info, steps: int) -> Task:
     """A stacked autoencoder; `steps` are those of the fine-tuning.
 
-    `config.task`: `pretraining`, `finetune` (see `_build`), `loss` (squared_error, cross_entropy), `noise` (`name` and
-    `amount`, one for all layers or one each), `contraction`.
+    `config.task`: `pretraining`, `finetune`, `dropout` (see `_build`), `loss` (squared_error, cross_entropy), `noise` (`name`
+    and `amount`, one for all layers or one each), `contraction`.
 
     Raises:
         UserError: an unknown model, loss, noise or setting, as many amounts as there are no layers, data without labels.
     """
-    settings = _check(config, ("name", "pretraining", "finetune", "loss", "noise", "contraction"))
+    settings = _check(config, ("name", "pretraining", "finetune", "dropout", "loss", "noise", "contraction"))
     model = build_model(config, info)
     image = jnp.zeros((1, *info.shapes["image"]))
     layers = len(jax.eval_shape(lambda key: model.init(key, image), jax.random.key(0))["params"])
@@ -243,12 +250,13 @@ def build_autoencoder(config: ConfigDict, info: Info, steps: int) -> Task:
 
 
 def build_belief_net(config: ConfigDict, info: Info, steps: int) -> Task:
-    """A deep belief net; `steps` are those of the fine-tuning. `config.task`: `pretraining`, `finetune`, `k` (of CD-k).
+    """A deep belief net; `steps` are those of the fine-tuning. `config.task`: `pretraining`, `finetune`,
+    `dropout`, `k` (of CD-k).
 
     Raises:
         UserError: another model than a deep belief net, an unknown setting, data without labels, pixels that are not in 0..1.
     """
-    settings = _check(config, ("name", "pretraining", "finetune", "k"))
+    settings = _check(config, ("name", "pretraining", "finetune", "dropout", "k"))
     model = build_model(config, info)
     if not isinstance(model, DeepBeliefNet):
         raise UserError(f"the task 'deep_belief_net' needs the model of that name, not {config.model.name!r}.")

@@ -22,7 +22,7 @@ def config(task=STACKED, pretraining=8, **changes):
     made.update(steps=8, batch_size=32, log_every=8, checkpoint_every=4, steps_per_dispatch=4)
     model = "dense_autoencoder" if task["name"] == "stacked_autoencoder" else "deep_belief_net"
     made.model = {"name": model, "hidden": (12, 6), "kernel_init": "glorot_logistic"}
-    made.task = {**task, "pretraining": {"steps": pretraining, "stream": "unlabelled"}}
+    made.task = {**task, "dropout": 0.0, "pretraining": {"steps": pretraining, "stream": "unlabelled"}}
     made.dataset.splits = {"train": "train[:100]", "unlabelled": "train", "test": "test"}
     made.optimizer.update(name="momentum", learning_rate=0.1)
     made.mesh.update(data=1)
@@ -77,6 +77,23 @@ def test_fine_tuning_the_output_leaves_the_layers(tmp_path):
     assert moved(start, end) == ["output"]
 
 
+def finetuning_losses(dropout, keys):
+    """Of one batch, at the initial parameters but for an output that is not zero."""
+    made = assemble(config(pretraining=0, task__dropout=dropout))
+    params = jax.tree.map(lambda leaf: leaf[0], made.initial_state().params)
+    params["output"]["dense"]["kernel"] = jax.random.normal(jax.random.key(1), params["output"]["dense"]["kernel"].shape)
+    batch = {"image": jax.random.uniform(jax.random.key(0), (32, 8, 8, 1)), "label": jax.numpy.arange(32) % 10}
+    loss = made.task.objectives["finetune"].loss
+    return np.array([loss(params, {}, batch, jax.random.key(k))[0] for k in range(keys)])
+
+
+def test_fine_tuning_drops_pixels_by_its_key():
+    whole, dropped = finetuning_losses(0.0, 2), finetuning_losses(0.5, 20)
+    assert whole[0] == whole[1] and len(set(dropped.tolist())) == 20
+    # what is left is scaled up: on average the units get the same input
+    assert abs(dropped.mean() - whole[0]) < 4 * dropped.std()
+
+
 def test_without_pretraining_there_is_one_phase():
     assert [p.objectives for p in assemble(config(pretraining=0)).task.phases] == [("finetune",)]
 
@@ -117,6 +134,7 @@ MISTAKES = {
     "amounts": ({"task__noise__amount": (0.1, 0.2, 0.3)}, "gives 3 numbers for 2 layers"),
     "steps": ({"task__pretraining__steps": -1}, "task.pretraining.steps, of each layer, must be a whole number"),
     "stream": ({"task__pretraining__stream": "unlabeled"}, "trains on the split 'unlabeled'"),
+    "dropout": ({"task__dropout": 1.0}, "task.dropout, of the pixels in fine-tuning, must be at least 0 and below 1, not 1.0"),
     "loss": ({"task__loss": "cross"}, "unknown loss 'cross'"),
     "activation": ({"model__activation": "relu"}, "needs logistic units"),
 }

@@ -64,6 +64,7 @@ def get_config(variant: str = "") -> ConfigDict:
         few = 100 if "labels100" in parts else 1000
         config.dataset.splits = {"train": f"train[:{few}]", "unlabelled": "train", "test": "test"}
         config.task.pretraining.stream = "unlabelled"
+        config.task.dropout = 0.0
         config.update(epochs=0.0, steps=3000 if few == 100 else 6000)
         config.reference.update(metric="", value=0.0, source="")
     if "smoke" in parts:

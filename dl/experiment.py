@@ -73,6 +73,9 @@ def assemble(config: ConfigDict, data_dir: str | None = None, manual_dir: str | 
     mesh = meshes.build(config.mesh.to_dict(), config.replicas)
     dataset = load(config.dataset, data_dir, manual_dir)
     steps = total_steps(config, pipeline.epoch_size(config, dataset.splits["train"]) if "train" in dataset.splits else 0)
+    if "train" in dataset.splits:
+        first = partial(pipeline.first_examples, config.dataset.to_dict(), dataset.splits["train"])
+        dataset = dataset._replace(info=dataset.info._replace(first=first))
     task = registry.find("dl.tasks", "task", config.task.name)(config, dataset.info, steps)
     for phase in task.phases:
         if phase.stream not in dataset.splits:

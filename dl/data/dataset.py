@@ -1,6 +1,6 @@
 """What a dataset is to the rest of the project: named splits of random-access examples."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +13,8 @@ class Info(NamedTuple):
     num_classes: 0 where there are no labels.
     class_names: as many as classes, or empty.
     manual_dir: the folder of archives, if one was given, for a task that reads files of its own.
+    first: so many -> the first examples of the training split, prepared as for evaluation, on the host; for initial values that
+        are computed from data.
     """
 
     name: str
@@ -20,6 +22,7 @@ class Info(NamedTuple):
     num_classes: int = 0
     class_names: tuple[str, ...] = ()
     manual_dir: str | None = None
+    first: Callable[[int], Mapping[str, np.ndarray]] | None = None
 
 
 @runtime_checkable

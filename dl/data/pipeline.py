@@ -117,6 +117,13 @@ def read_block(stream: Stream, mesh: Mesh, start: int, count: int) -> Batch:
     return meshes.to_device(local, sharding, shape)
 
 
+def first_examples(settings: Mapping[str, Any], source: Source, count: int) -> dict[str, np.ndarray]:
+    """The first `count` examples of a split (all, where it has fewer) as `evaluate` sees them, on the host."""
+    features = source.gather(np.arange(min(count, len(source))))
+    batch = standardise({name: jnp.asarray(values) for name, values in features.items()}, settings, lambda key, b: b, None)
+    return {name: np.asarray(values) for name, values in batch.items()}
+
+
 class EvaluationBatches(NamedTuple):
     """All of a split in order, the last batch padded. Iterate `blocks()` for (batch on the devices, true rows)."""
 

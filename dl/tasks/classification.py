@@ -27,7 +27,7 @@ from dl.errors import UserError, unknown
 from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
 from dl.evaluation.filters import first_layer_filters
 from dl.layers.frozen import Frozen, constant, frozen, nothing, still_statistics
-from dl.tasks import initial_weights
+from dl.tasks import initial_weights, whitening
 from dl.training import optimizers
 from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 
@@ -189,7 +189,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
             statistics,
         )
 
-    task = of(info)
+    task = whitening.started(of(info), info, whitened) if whitened else of(info)
     if not weights:
         return task
     given = initial_weights.read(config, weights, info.manual_dir)

@@ -17,6 +17,8 @@ in 0..1. `fill` is what lies outside of the image: a value, one a channel, "edge
                          shear=5.0, fill=0.0            horizontal shear (slant) by U(-shear, shear) degrees
     elastic              alpha=34.0, sigma=4.0          pixels are displaced by alpha times U(-1, 1) noise that is
                          fill=0.0                       smoothed by a Gaussian of standard deviation sigma
+    alternating_flip                                    left and right are exchanged where the batch's `mirror` says so,
+                                                        which dataset.batches="alternating" makes: every other epoch
     flip                 horizontal=True                left and right are exchanged with probability 1/2
                          vertical=False                 top and bottom are exchanged with probability 1/2
     brightness           delta=0.2                      adds U(-delta, delta)
@@ -59,8 +61,9 @@ from dl.registry import call
 Batch = Mapping[str, jax.Array]
 Augmentation = Callable[[jax.Array, Batch], dict[str, jax.Array]]
 
-# In the order of application. The number is folded into the transform's key, so that adding a transform to a configuration
-# leaves the draws of the others; it stays with the name for good, also when another is put before it.
+# In the order of application, but for alternating_flip, which comes first. The number is folded into the transform's key, so
+# that adding a transform to a configuration leaves the draws of the others; it stays with the name for good, also when another
+# is put before it.
 ORDER: dict[str, tuple[int, Callable[..., Any]]] = {
     "random_resized_crop": (0, crop.random_resized_crop),
     "pad_and_crop": (1, crop.pad_and_crop),
@@ -74,6 +77,7 @@ ORDER: dict[str, tuple[int, Callable[..., Any]]] = {
     "gaussian_noise": (9, colour.gaussian_noise),
     "cutout": (10, mixing.cutout),
     "mixup": (11, mixing.mixup),
+    "alternating_flip": (12, crop.alternating_flip),
 }
 
 
@@ -99,7 +103,7 @@ def build(settings: Mapping[str, Any]) -> Augmentation:
         for name, (number, maker) in ORDER.items()
         if name in settings
     }
-    mix = made.pop("mixup", None)
+    mix, mirror = made.pop("mixup", None), made.pop("alternating_flip", None)
     maps = [made.pop(name) for name in ("elastic", "affine") if name in made]
     if maps:
         made["affine"] = functools.partial(warp.resampled, maps, warp.common_fill(settings))
@@ -107,7 +111,7 @@ def build(settings: Mapping[str, Any]) -> Augmentation:
 
     def augment(key: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         example_key, batch_key = jax.random.split(key)
-        batch = dict(batch)
+        batch = mirror(batch_key, dict(batch)) if mirror else dict(batch)
         if steps:
             image = batch["image"]
             keys = jax.vmap(functools.partial(jax.random.fold_in, example_key))(jnp.arange(len(image)))

@@ -1,7 +1,7 @@
 """Crops and flips: geometry that moves whole pixels, and the crop that sets the size."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +76,18 @@ def pad_and_crop(pad: int = 4, fill: Fill = 0.0) -> Transform:
             outside = jnp.broadcast_to(jnp.asarray(fill, image.dtype), (height + 2 * pad, width + 2 * pad, channels))
             padded = outside.at[pad : pad + height, pad : pad + width].set(image)
         return dm_pix.random_crop(key, padded, image.shape)
+
+    return apply
+
+
+def alternating_flip() -> Callable[[jax.Array, Mapping[str, jax.Array]], dict[str, jax.Array]]:
+    """Left and right exchanged in the images [B, H, W, C] for which the batch's `mirror` [B] is True; nothing is drawn."""
+
+    def apply(key: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        if "mirror" not in batch:
+            raise UserError("the augmentation alternating_flip needs dataset.batches='alternating', which says what to mirror.")
+        image = batch["image"]
+        return {**batch, "image": jnp.where(batch["mirror"][:, None, None, None], image[:, :, ::-1], image)}
 
     return apply
 

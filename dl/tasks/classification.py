@@ -3,6 +3,9 @@
 Batches hold `image` [B, H, W, C] float32 and `label` [B] int32; after mixup also `label_mix` [B] and `mix` [B], and the loss is
 mix * loss(label) + (1 - mix) * loss(label_mix) (Zhang et al. 2018).
 
+A model may sow scores of auxiliary classifiers into the collection "auxiliary" in training (GoogLeNet: Szegedy et al. 2015,
+section 5). With `config.task.auxiliary` = w, 0.3 there, what is minimised is loss + w * the sum of theirs.
+
 Transfer: `config.task.weights` starts the model from a run or from published weights (`dl.tasks.initial_weights`), its head
 made anew where the classes are others, and whatever `config.task.anew` matches. Layers that the optimizer's rules freeze cost
 no gradient, and their batch normalisation stands still too, unless `config.task.frozen_statistics` is False.
@@ -74,6 +77,7 @@ def classification(
     samples: int = 1,
     still: Frozen = nothing,
     frozen_statistics: bool = True,
+    auxiliary: float = 0.0,
 ) -> Task:
     """A classifier.
 
@@ -87,6 +91,7 @@ def classification(
         samples: see `views`.
         still: the parameters that the optimizer leaves as they are.
         frozen_statistics: batch normalisation with such parameters keeps its statistics too.
+        auxiliary: the weight of the losses of auxiliary scores.
     """
 
     def forward(params: Tree, variables: Tree, images: jax.Array, key: jax.Array | None) -> tuple[Scores, Tree]:
@@ -96,20 +101,30 @@ def classification(
             return scores, variables
         inputs["params"] = constant(params, still)["model"]
         with still_statistics("model", still if frozen_statistics else nothing):
-            scores, new = model.apply(inputs, images, train=True, rngs={"dropout": key}, mutable=list(variables))
+            mutable = [*variables, "auxiliary"] if auxiliary else list(variables)
+            scores, new = model.apply(inputs, images, train=True, rngs={"dropout": key}, mutable=mutable)
         return scores, {**variables, **new}
 
     def init(key: jax.Array) -> tuple[Tree, Tree]:
         variables = dict(model.init(key, jnp.zeros((1, *info.shapes["image"]))))
         return {"model": variables.pop("params")}, variables
 
+    def losses_of(scores: Scores, batch: Batch) -> Losses:
+        losses = loss(scores, batch["label"])
+        return batch["mix"] * losses + (1 - batch["mix"]) * loss(scores, batch["label_mix"]) if "mix" in batch else losses
+
     def objective(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
         scores, variables = forward(params, variables, batch["image"], key)
-        losses = loss(scores, batch["label"])
-        if "mix" in batch:
-            losses = batch["mix"] * losses + (1 - batch["mix"]) * loss(scores, batch["label_mix"])
+        losses = losses_of(scores, batch)
         wrong = scores.argmax(-1) != batch["label"]
-        return losses.mean(), (variables, {"loss": mean(losses), "error": mean(wrong)})
+        metrics = {"loss": mean(losses), "error": mean(wrong)}
+        if not auxiliary:
+            return losses.mean(), (variables, metrics)
+        sown = jax.tree.leaves(variables.pop("auxiliary", {}))
+        if not sown:
+            raise UserError(f"task.auxiliary={auxiliary:g}, but {type(model).__name__} gives no auxiliary scores: set it to 0.")
+        more = jnp.stack([losses_of(each, batch) for each in sown]).sum(0)
+        return (losses + auxiliary * more).mean(), (variables, metrics | {"auxiliary": mean(more)})
 
     def probabilities(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[jax.Array, Scores]:
         scores, _ = forward(params, variables, batch["image"], None)
@@ -159,7 +174,7 @@ def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Art
 
 def build(config: ConfigDict, info: Info, steps: int) -> Task:
     """The task of a configuration. `config.task`: `loss` (cross_entropy, map, squared_error), `smoothing` or `rubbish` with it;
-    `weights`, `anew` and `frozen_statistics` for transfer.
+    `auxiliary`; `weights`, `anew` and `frozen_statistics` for transfer; `whitened`, a convolution that starts from the data.
 
     Raises:
         UserError: an unknown model, loss or setting, data without labels or images, or weights that do not fit.
@@ -169,7 +184,10 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     settings: dict[str, Any] = config.task.to_dict()
     settings.pop("name")
     weights, anew = settings.pop("weights", ""), settings.pop("anew", "")
-    statistics = settings.pop("frozen_statistics", True)
+    statistics, auxiliary = settings.pop("frozen_statistics", True), settings.pop("auxiliary", 0.0)
+    if auxiliary < 0:
+        raise UserError(f"task.auxiliary must not be negative, got {auxiliary:g}.")
+    whitened = settings.pop("whitened", "")
     name = settings.pop("loss", "cross_entropy")
     if name not in LOSSES:
         raise unknown("loss", name, LOSSES)
@@ -187,6 +205,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
             config.test_time.samples,
             frozen(config.optimizer.get("rules", ())),
             statistics,
+            auxiliary,
         )
 
     task = whitening.started(of(info), info, whitened) if whitened else of(info)

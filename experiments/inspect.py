@@ -2,7 +2,7 @@
 
     python -m experiments.inspect --workdir=runs/lenet5 digit.png
     python -m experiments.inspect --workdir=runs/lenet5 --split=test --examples=4
-    python -m experiments.inspect --model=squeezenet --weights=squeezenet.npz --class_names=synset_words.txt china flower
+    python -m experiments.inspect --model=squeezenet --weights=squeezenet.npz --classes=synset_words.txt china flower
     python -m experiments.inspect --model=vgg16 --weights=vgg16.pth --cam=conv5_3 --projected=conv3_1,pool5 photo.jpg
 
 Writes one page: first-layer filters; for each image the likeliest classes, input gradients, guided backpropagation, Grad-CAM,
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
     )
     subjects, attacked = looked_at(argv[1:], network, resize)
     targets = [class_number(network, FLAGS.target)] * len(subjects) if FLAGS.target else []
-    maximised = [class_number(network, name) for name in FLAGS.classes]
+    maximised = [class_number(network, name) for name in FLAGS.maximised]
     whose = f"the first {len(attacked)} of {FLAGS.split}" if attacked else "the images of this page"
     html = report.render(network, chosen, subjects, attacked, targets, maximised, whose, FLAGS.seed, tell)
     default = Path(FLAGS.workdir or ".") / ("report" if FLAGS.workdir else "") / PAGE
@@ -68,40 +68,17 @@ def loaded() -> "tuple[Network, int]":
     import jax
 
     from dl.inspection.network import Network
-    from dl.interop import classifier
+    from experiments.convert import load, model_settings
 
-    if FLAGS.workdir:
-        found = classifier.of_run(
-            Path(FLAGS.workdir), FLAGS.checkpoint, FLAGS.replica, data_dir=FLAGS.data_dir, manual_dir=FLAGS.manual_dir
-        )
-    else:
-        found = classifier.load(FLAGS.weights, FLAGS.model or "")
+    settings = model_settings(FLAGS.set)
+    where = (FLAGS.data_dir, FLAGS.manual_dir)
+    source = FLAGS.workdir or FLAGS.weights
+    found = load(source, FLAGS.model, settings, FLAGS.checkpoint, FLAGS.replica, FLAGS.classes, *where)
     names = found.class_names or tuple(f"class {i}" for i in range(found.num_classes))
-    if FLAGS.class_names:
-        names = read_names(Path(FLAGS.class_names), found.num_classes)
     shape, resize = found.shape, found.resize
-    if FLAGS.size:
-        shape, resize = (FLAGS.size, FLAGS.size, shape[2]), round(FLAGS.size * resize / min(shape[:2]))
-    variables = jax.device_put(found.variables)
-    return Network(found.name, found.model, variables, found.mean, found.std, shape, names), resize
-
-
-def read_names(path: Path, count: int) -> tuple[str, ...]:
-    """Names of classes, one a line; what ImageNet's lists begin with, such as `n01440764`, is left out.
-
-    Raises:
-        UserError: no such file, or not as many lines as classes.
-    """
-    import re
-
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--class_names={path} can't be read: {getattr(error, 'strerror', None) or error}.") from error
-    names = tuple(re.sub(r"^n\d{8}\s+", "", line).strip() for line in lines if line.strip())
-    if len(names) != count:
-        raise UserError(f"--class_names={path} has {len(names)} names, and the network {count} classes.")
-    return names
+    if FLAGS.side:
+        shape, resize = (FLAGS.side, FLAGS.side, shape[2]), round(FLAGS.side * resize / min(shape[:2]))
+    return Network(found.name, found.model, jax.device_put(found.variables), found.mean, found.std, shape, names), resize
 
 
 def looked_at(names: list[str], network: "Network", resize: int) -> "tuple[list[Subject], list[Subject]]":
@@ -163,25 +140,26 @@ def epsilons(given: list[str]) -> list[float]:
 
 
 if __name__ == "__main__":
+    from experiments.convert import define_model
+
+    define_model()
     program.define_data()
     flags.DEFINE_string("workdir", None, "Folder of a run that trained a classifier.")
-    flags.DEFINE_enum("checkpoint", "latest", ["latest", "best"], "Which checkpoint of the run.")
-    flags.DEFINE_integer("replica", 0, "Which replica of the run.", lower_bound=0)
-    flags.DEFINE_string("model", None, "Name of the model that --weights are of.")
-    flags.DEFINE_string("weights", None, "Published or converted weights: .npz, .safetensors, .pth, or a folder.")
-    flags.DEFINE_string("class_names", None, "A file with the name of each class, one a line.")
+    flags.DEFINE_string("weights", None, "File of weights, or a folder of experiments.convert.")
     flags.DEFINE_string("out", None, f"The page to write; by default DIR/report/{PAGE} of a run, or {PAGE} here.")
     flags.DEFINE_list("methods", [], "What to look at, by default all; see dl/inspection/choices.py.")
     flags.DEFINE_list("layers", [], "Layers whose activations are shown.")
     flags.DEFINE_list("projected", [], "Layers whose strongest features are projected to the pixels.")
     flags.DEFINE_string("cam", "", "Layer of Grad-CAM; by default the last one with maps of features.")
     flags.DEFINE_string("target", None, "Class (number or name) whose evidence is shown; by default each image's likeliest.")
-    flags.DEFINE_list("classes", [], "Classes to find the best image of; by default the likeliest, or all where there are ten.")
+    flags.DEFINE_list(
+        "maximised", [], "Classes to find the best image of; by default the likeliest, or all where there are ten."
+    )
     flags.DEFINE_integer("ascent_steps", 120, "Steps of class maximisation.", lower_bound=1)
     flags.DEFINE_integer("square", 0, "Side in pixels of the occluding square; 0 is a fifth of the image.", lower_bound=0)
     flags.DEFINE_list("epsilons", [], "Largest changes of a pixel in 0..1 by adversarial examples, such as 2/255,8/255.")
     flags.DEFINE_integer("pgd_steps", 10, "Steps of projected gradient descent.", lower_bound=1)
-    flags.DEFINE_integer("size", 0, "Side in pixels of the images, where the network takes any; 0 is its own.", lower_bound=0)
+    flags.DEFINE_integer("side", None, "Of the square that is cut out of the middle, in pixels.", lower_bound=1)
     flags.DEFINE_string("split", "test", "Of a run: the split that examples and attacked images are of.")
     flags.DEFINE_integer("examples", 4, "Of a run: how many images of the split to show, where none are named.", lower_bound=1)
     flags.DEFINE_integer("attacked", 200, "Of a run: how many images of the split to attack.", lower_bound=1)

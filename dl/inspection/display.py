@@ -36,8 +36,8 @@ def overlaid(picture: Picture, values: Map) -> Float[np.ndarray, "h w 3"]:
     """A map of any size as heat over the picture in grey: where there is none, the picture is dark."""
     height, width, _ = picture.shape
     strength = np.clip(resized(values, (height, width)) / _largest(values), 0, 1)
-    luminance = picture.mean(axis=-1, keepdims=True)
-    return (0.45 * luminance + 0.55 * heat(strength) * (0.35 + 0.65 * luminance)).astype(np.float32)
+    share = 0.8 * strength[..., None]
+    return ((1 - share) * 0.6 * picture.mean(axis=-1, keepdims=True) + share * heat(strength)).astype(np.float32)
 
 
 def resized(values: Map, shape: tuple[int, int]) -> Map:

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from dl.data import pictures
-from dl.data.resizing import fit_images
 from dl.errors import UserError, unknown
 from dl.inspection.network import Network
 
@@ -23,20 +22,12 @@ class Subject(NamedTuple):
 
 
 def from_file(name: str, network: Network, resize: int, manual_dir: str | None = None) -> Subject:
-    """A picture of any kind that Pillow reads: scaled to `resize` on its shorter side, its middle cut out, grey if need be.
+    """The middle of a picture of any kind that Pillow reads, as the network takes it; see `pictures.central`.
 
     Raises:
         UserError: it is missing or can't be decoded.
     """
-    picture = pictures.read(name, manual_dir=manual_dir)
-    height, width, channels = network.shape
-    factor = max(resize / min(picture.shape[:2]), height / picture.shape[0], width / picture.shape[1])
-    rows, columns = (max(round(factor * n), least) for n, least in zip(picture.shape[:2], (height, width), strict=True))
-    scaled = fit_images(picture, (rows, columns), "resize")
-    top, left = (rows - height) // 2, (columns - width) // 2
-    pixels = scaled[top : top + height, left : left + width]
-    if channels == 1:
-        pixels = pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)  # the luminance of ITU-R BT.601, as Pillow's "L"
+    pixels = pictures.central(pictures.read(name, manual_dir=manual_dir), network.shape, resize)
     return Subject(Path(name).name, np.clip(pixels, 0, 1).astype(np.float32))
 
 

@@ -67,9 +67,7 @@ def evidence(network: Network, run: Programs, choices: Choices, subject: Subject
     if "gradients" in choices.methods:
         tell(f"{subject.title}: gradients")
         slope = run.gradient(image, target, False)[1]
-        shown["gradient, largest of the channels\n(Simonyan et al. 2014)"] = display.grey(
-            np.asarray(gradients.saliency(slope))[0]
-        )
+        shown["magnitude of the gradient\n(Simonyan et al. 2014)"] = display.grey(np.asarray(gradients.saliency(slope))[0])
         sharp = np.asarray(run.guided(image, target))[0]
         shown["guided backpropagation\n(Springenberg et al. 2015)"] = display.signed(sharp)
     if "grad_cam" in choices.methods and choices.cam:
@@ -95,7 +93,7 @@ def projected(run: Programs, choices: Choices, subject: Subject, tell: Tell) -> 
     shown: Shown = {}
     for layer, project in run.projections.items():
         tell(f"{subject.title}: projections of {layer}")
-        found = deconvolution.Projections(*map(np.asarray, project(subject.pixels)))
+        found = jax.device_get(project(subject.pixels))
         places = [display.extent(picture, LEAST) for picture in found.pictures]
         side, count = (SMALL, COLUMNS) if max(rows.stop - rows.start for rows, _ in places) <= SMALL else (LARGE, COLUMNS // 2)
         seen = [display.signed(p[rows, columns]) for p, (rows, columns) in zip(found.pictures[:count], places, strict=False)]
@@ -108,30 +106,26 @@ def projected(run: Programs, choices: Choices, subject: Subject, tell: Tell) -> 
 
 
 def activations(run: Programs, choices: Choices, subject: Subject, tell: Tell) -> Shown:
-    """The strongest maps of each layer, one layer a row; of a layer of vectors the numbers themselves, in rows."""
+    """The strongest maps of each layer; of a layer of vectors the numbers themselves, in rows."""
     tell(f"{subject.title}: activations")
     found = {name: np.asarray(value[0]) for name, value in run.activations(subject.pixels[None]).items()}
-    pictures, captions = [], []
+    shown: Shown = {}
     for name in choices.layers:
         value = found[name]
         if value.ndim == 3 and min(value.shape[:2]) > 1:
             strongest = np.abs(value).mean(axis=(0, 1)).argsort()[::-1][:COLUMNS]
-            maps = [value[..., channel] for channel in strongest]
-            names = [f"{name}: {channel}" for channel in strongest]
+            maps, captions = [value[..., channel] for channel in strongest], [f"channel {channel}" for channel in strongest]
+            subtitle = f"the strongest of {value.shape[2]} maps of {value.shape[0]} x {value.shape[1]}"
         else:
-            maps, names = [display.as_square(value.reshape(-1))], [f"{name}: all {value.size}"]
-        pictures += [display.enlarged([display.grey(np.abs(m))], SMALL)[0] for m in map(_squared, maps)]
-        captions += names
-        short = -len(pictures) % COLUMNS
-        pictures += [np.ones((SMALL, SMALL, 1), np.float32)] * short
-        captions += [""] * short
-    subtitle = "the strongest maps of each layer, each to its own scale"
-    return {"Activations": (subtitle, Images(np.stack(pictures), captions, columns=COLUMNS))}
+            maps, captions, subtitle = [display.as_square(value.reshape(-1))], [""], f"its {value.size} activations, row by row"
+        pictures = display.enlarged([_squared(display.grey(np.abs(m))) for m in maps], SMALL)
+        shown[name] = subtitle, Images(pictures, captions, columns=COLUMNS)
+    return shown
 
 
 def classes(network: Network, run: Programs, choices: Choices, labels: list[int], key: jax.Array, tell: Tell) -> Shown:
     """The image that each class likes best."""
-    mean = np.clip(network.mean, 0, 1)
+    mean = jnp.clip(jnp.asarray(network.mean), 0, 1)
     images, own = class_maximisation.maximise(
         lambda images, labels: run.gradient(images, labels, False),
         jnp.array(labels),
@@ -187,7 +181,7 @@ def attacks(
 def in_batches(function: Callable[..., Any], size: int) -> Callable[..., Any]:
     """The same function of any number of rows, computed in batches of `size`, the last one padded."""
 
-    def run(*args: jax.Array) -> Any:
+    def run(*args: Any) -> Any:
         length = len(args[0])
         padded = [jnp.pad(a, ((0, -length % size), *((0, 0),) * (a.ndim - 1)), mode="edge") for a in map(jnp.asarray, args)]
         parts = [function(*(a[start : start + size] for a in padded)) for start in range(0, length, size)]
@@ -217,7 +211,7 @@ def _examples(
     return Images(np.stack(pictures), captions, columns=3)
 
 
-def _squared(values: np.ndarray) -> np.ndarray:
-    """A map with zeros below or beside it, so that it is square."""
-    side = max(values.shape)
-    return np.pad(values, [(0, side - n) for n in values.shape])
+def _squared(picture: np.ndarray) -> np.ndarray:
+    """With black below or beside it, so that it is square."""
+    side = max(picture.shape[:2])
+    return np.pad(picture, [(0, side - picture.shape[0]), (0, side - picture.shape[1]), (0, 0)])

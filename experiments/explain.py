@@ -47,6 +47,8 @@ def show(explanation: "Explanation") -> None:
 
     console.show(_layers(explanation), _phases(explanation), _sharding(explanation))
     print("FLOPs: 2 a multiply-add, 1 any other operation. Each layer's numbers are its own, without the layers inside it.")
+    memory = f"{_bytes(explanation.activation_bytes)} of activations, {_bytes(4 * explanation.parameters)} of parameters"
+    print(f"Forward pass of one example: {memory}.")
     replicas = f"{explanation.replicas} replicas" if explanation.replicas > 1 else "1 replica"
     mesh = ", ".join(f"{axis}={size}" for axis, size in explanation.mesh.items())
     print(f"{replicas} on the mesh {mesh}.")

@@ -10,6 +10,7 @@ square of 224 (227 for Caffe's SqueezeNet) is cut out of the middle; --side=N cu
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -27,8 +28,11 @@ def main(argv: list[str]) -> None:
     if bool(FLAGS.weights) == bool(FLAGS.workdir):
         raise UserError("give --weights=FILE, with its --model, or --workdir=DIR of a run.")
     program.start_jax()
+    from dl.training.workdir import read_config
     from experiments.convert import load, model_settings
 
+    if FLAGS.workdir:
+        read_config(Path(FLAGS.workdir))  # its message says what is missing
     found = load(
         FLAGS.weights or FLAGS.workdir,
         FLAGS.model,
@@ -87,10 +91,12 @@ def predict(
 
 
 if __name__ == "__main__":
-    from experiments.convert import define_model
+    from experiments import convert
 
-    define_model()
+    convert.define_model()
     program.define_data()
+    for module in (convert, program):  # so that --help tells of their flags, too
+        flags.adopt_module_key_flags(module)
     flags.DEFINE_string("weights", None, "File of weights, or a folder of experiments.convert.")
     flags.DEFINE_string("workdir", None, "Folder of a run that trained a classifier.")
     flags.DEFINE_integer("top", 5, "How many classes to print.", lower_bound=1)

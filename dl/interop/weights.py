@@ -25,9 +25,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
         UserError: no such file; one that is damaged, cut short, of another kind, or would execute code; a package that is
             needed to read it is missing.
     """
-    _check_suffix(path)
     if not path.is_file():
         raise UserError(f"weights: there is no file {path}.")
+    _check_suffix(path)
     try:
         found = READERS[path.suffix](path)
     except ModuleNotFoundError as error:

@@ -168,8 +168,8 @@ def test_mistakes_are_a_line(tmp_path, folder):
 @pytest.mark.slow
 def test_a_trained_run_becomes_a_file_for_pytorch(tmp_path):
     torch = pytest.importorskip("torch")
-    model = ("--config.model={'name': 'resnet_cifar', 'depth': 8, 'width': 4}",)
-    train(tmp_path / "run", *model, config="configs/digits_mlp.py:smoke")
+    flags = ("--config.model={'name': 'resnet_cifar', 'depth': 8, 'width': 4}", "--config.steps=2", "--config.eval_every=2")
+    train(tmp_path / "run", *flags, "--config.checkpoint_every=2", "--config.steps_per_dispatch=1")
     ended = end(start("convert", f"--from={tmp_path / 'run'}", f"--to={tmp_path / 'net.pth'}"))
     assert ended.returncode == 0, ended.stderr
     assert torch.load(tmp_path / "net.pth", weights_only=True)["fc.weight"].shape == (10, 16)

@@ -45,7 +45,8 @@ def get_config(variant: str = "") -> ConfigDict:
         config.optimizer.rules = ()
     if "words" in parts:
         config.dataset.update(size=(0, 0))
-        config.task = ConfigDict({"name": "visual_words"})
+        config.model = ConfigDict({"name": "visual_words"})
+        config.task = ConfigDict({"name": "visual_words", "words": 500, "cells": (2, 4), "stride": 2})
     if "smoke" in parts:
         smoke(config)
     return config

@@ -46,10 +46,14 @@ def get_config(variant: str = "") -> ConfigDict:
         config.task.update(weights="", anew="")
     if "words" in parts:
         config.dataset.update(size=(0, 0))
-        config.task = ConfigDict({"name": "visual_words"})
+        config.model = ConfigDict({"name": "visual_words"})
+        config.task = ConfigDict({"name": "visual_words", "words": 200, "cells": (1, 2), "stride": 1})
     if "smoke" in parts:
         config.update(steps=20, batch_size=16, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=10)
         config.dataset.update(name="digits")
-        if config.task.name == "classification":
+        if "words" in parts:
+            config.dataset.update(size=(16, 16), fit="resize")
+            config.task.update(words=100, sample=10_000)
+        else:
             config.task.update(weights="", anew="")
     return config

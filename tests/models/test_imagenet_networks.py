@@ -1,4 +1,4 @@
-"""SqueezeNet and VGG: published counts, features by name, published weights."""
+"""SqueezeNet's counts, and what the networks of ImageNet have in common: features by name, computing in bfloat16, weights."""
 
 import jax
 import jax.numpy as jnp
@@ -31,9 +31,15 @@ def test_squeezenet_s_published_parameters():
     assert sum(counts(parameters(SqueezeNet(version="1.1"))).values()) == 1_235_496  # torchvision's squeezenet1_1
 
 
-@pytest.mark.parametrize(("name", "total"), [("vgg16", 138_357_544), ("vgg19", 143_667_240)])
-def test_vgg_s_published_parameters(name, total):
-    assert sum(counts(parameters(registry.find("dl.models", "model", name)())).values()) == total
+@pytest.mark.parametrize("name", ["alexnet", "alexnet_one_tower", "vgg11", "vgg11_bn", "googlenet", "squeezenet"])
+def test_bfloat16_keeps_float32_parameters_and_scores(name):
+    model = registry.find("dl.models", "model", name)(num_classes=7, dtype=jnp.bfloat16)
+    x = jnp.zeros((2, 227, 227, 3))
+    scores, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), x)
+    assert (scores.shape, scores.dtype) == ((2, 7), jnp.float32)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    found = jax.eval_shape(lambda v: model.apply(v, x, model.layers[:-1], method="features"), variables)
+    assert {leaf.dtype for leaf in found.values()} == {jnp.dtype("bfloat16")}
 
 
 def test_squeezenet_s_outputs_have_the_published_sizes():

@@ -36,6 +36,7 @@ def base() -> ConfigDict:
                 "variant": "",  # of a dataset that has several, e.g. EMNIST's "letters"
                 "batches": "examples",  # how training batches are made of a split: a name of dl.data.batches
                 "workers": 0,  # processes that read and decode, for data larger than memory
+                "margin": 0,  # pixels cut off every side of an image, before all else
                 "size": (0, 0),  # height and width of images; (0, 0) leaves them
                 "fit": "pad",  # or "resize", "crop": how images get that size
                 "mean": (0.0,),  # subtracted from pixels in 0..1, a channel each or one for all

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
 from dl.data.dataset import Arrays, Source
-from dl.data.resizing import Fitted
+from dl.data.resizing import Mapped
 from dl.data.slicing import View
 from dl.errors import UserError
 
@@ -56,7 +56,7 @@ def feature_of(source: Source, name: str) -> np.ndarray:
     Raises:
         UserError: the examples have no such feature.
     """
-    if isinstance(source, Fitted):
+    if isinstance(source, Mapped):
         return feature_of(source.source, name)
     if isinstance(source, View):
         return np.concatenate([feature_of(part, name)[start:stop] for part, start, stop in source.parts])

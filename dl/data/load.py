@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 from dl import registry
 from dl.data.cropping import Cropped, random_crop
 from dl.data.dataset import Arrays, Dataset, Info, Source
-from dl.data.resizing import check_size, fit_source
+from dl.data.resizing import check_size, cut_margin, fit_source
 from dl.data.slicing import take
 from dl.data.sources import builders
 from dl.errors import UserError, unknown
@@ -17,7 +17,8 @@ def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | No
 
     Args:
         settings: `name` (one of `dl.data.sources`, or `builder[/config][:version]` of TFDS), `splits` (stream -> TFDS slicing
-            specification), `size`, `fit` and `random_crop`, and the keys of the source itself (`path`, `variant`, ...).
+            specification), `margin` (pixels cut off on every side, before all else), `size`, `fit`, `random_crop`, and the keys
+            of the source itself (`path`, `variant`, ...).
         data_dir: folder of sets that TFDS has prepared, or is to prepare; None is TFDS's own default.
         manual_dir: folder with the original archives, one sub-folder a dataset.
 
@@ -41,6 +42,12 @@ def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | No
     taken = {stream: take(spec, dataset.splits) for stream, spec in specs.items()}
     for stream, source in taken.items():
         _check_labels(dataset.info, specs[stream], source)
+    if margin := settings.get("margin", 0):
+        found: dict[int, Source] = {id(source): cut_margin(source, margin) for source in taken.values()}
+        taken = {stream: found[id(source)] for stream, source in taken.items()}
+        height, width, channels = dataset.info.shapes["image"]
+        shapes = {**dataset.info.shapes, "image": (height - 2 * margin, width - 2 * margin, channels)}
+        dataset = dataset._replace(info=dataset.info._replace(shapes=shapes))
     if fit != "crop" and (size == (0, 0) or size == dataset.info.shapes.get("image", size)[:2]):
         return Dataset(dataset.info, taken)
     fitted: dict[int, Source] = {}  # two streams of one split share its arrays

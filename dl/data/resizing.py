@@ -1,6 +1,7 @@
-"""Bringing images to one size: zero padding or antialiased bilinear resizing; for cropping see `dl.data.cropping`."""
+"""Bringing images to one size: cutting margins, zero padding, antialiased bilinear resizing; cropping is `dl.data.cropping`."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -63,20 +64,27 @@ def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack([plane(np.ascontiguousarray(image[..., c])) for c in range(image.shape[-1])], axis=-1)
 
 
-class Fitted:
-    """A source whose images are brought to one size as they are read."""
+class Mapped:
+    """A source whose images are changed as they are read."""
 
     resident = False
 
-    def __init__(self, source: Source, size: tuple[int, int], fit: str):
-        self.source, self.size, self.fit = source, size, fit
+    def __init__(self, source: Source, change: Callable[[np.ndarray], np.ndarray]):
+        self.source, self.change = source, change
 
     def __len__(self) -> int:
         return len(self.source)
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         batch = self.source.gather(indices)
-        return {**batch, "image": fit_images(batch["image"], self.size, self.fit)}
+        return {**batch, "image": self.change(batch["image"])}
+
+
+class Fitted(Mapped):
+    """A source whose images are brought to one size as they are read."""
+
+    def __init__(self, source: Source, size: tuple[int, int], fit: str):
+        super().__init__(source, functools.partial(fit_images, size=size, fit=fit))
 
 
 def fit_source(source: Source, size: tuple[int, int], fit: str) -> Source:
@@ -84,3 +92,21 @@ def fit_source(source: Source, size: tuple[int, int], fit: str) -> Source:
     if isinstance(source, Arrays):
         return Arrays({**source.features, "image": fit_images(source.features["image"], size, fit)})
     return Fitted(source, size, fit)
+
+
+def cut_margin(source: Source, margin: int) -> Source:
+    """The source without the outer `margin` pixels of its images on every side.
+
+    Raises:
+        UserError: nothing would be left.
+    """
+
+    def cut(images: np.ndarray) -> np.ndarray:
+        height, width = images.shape[-3:-1]
+        if not 0 <= 2 * margin < min(height, width):
+            raise UserError(f"dataset.margin {margin} must leave something of images of ({height}, {width}).")
+        return images[..., margin : height - margin, margin : width - margin, :]
+
+    if isinstance(source, Arrays):
+        return Arrays({**source.features, "image": cut(source.features["image"])})
+    return Mapped(source, cut)

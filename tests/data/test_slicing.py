@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dl.config import base
 from dl.data.dataset import Arrays
-from dl.data.resizing import Fitted, check_size, fit_images, fit_source
+from dl.data.load import load
+from dl.data.resizing import Fitted, check_size, cut_margin, fit_images, fit_source
 from dl.data.slicing import View, names_in, resolve, take
 from dl.errors import UserError
 
@@ -124,3 +126,26 @@ def test_size_errors():
     for size in ((0, 3), (-1, -1), (4,)):
         with pytest.raises(UserError, match="must be"):
             check_size(size, "pad")
+
+
+def test_a_margin_is_cut_off_every_side_before_resizing():
+    config = base().dataset
+    config.update(name="digits", splits={"test": "test"})
+    whole = load(config).splits["test"].gather(np.arange(5))["image"]
+    config.margin = 2
+    cut = load(config)
+    assert cut.info.shapes["image"] == (4, 4, 1)
+    np.testing.assert_array_equal(cut.splits["test"].gather(np.arange(5))["image"], whole[:, 2:6, 2:6])
+    config.update(size=(8, 8), fit="resize")
+    np.testing.assert_array_equal(
+        load(config).splits["test"].gather(np.arange(5))["image"], fit_images(whole[:, 2:6, 2:6], (8, 8), "resize")
+    )
+    config.margin = 4
+    with pytest.raises(UserError, match=r"dataset.margin 4 must leave something of images of \(8, 8\)"):
+        load(config)
+
+
+def test_a_margin_of_images_that_are_read_as_they_are_needed():
+    values = np.arange(2 * 5 * 6, dtype=np.uint8).reshape(2, 5, 6, 1)
+    streamed = cut_margin(Fitted(Arrays({"image": values}), (5, 6), "pad"), 1)
+    np.testing.assert_array_equal(streamed.gather(np.array([1]))["image"], values[1:, 1:4, 1:5])

@@ -22,7 +22,7 @@ def load_join(settings: ConfigDict, data_dir: str | None = None, manual_dir: str
     parts: Mapping[str, ConfigDict] = settings.get("parts", {})
     if not parts:
         raise UserError("the dataset 'join' needs dataset.parts, e.g. {'mnist': {'name': 'mnist'}, 'usps': {'name': 'usps'}}.")
-    common = {key: value for key, value in settings.items() if key not in ("parts", "splits", "name", "path")}
+    common = {key: value for key, value in settings.items() if key not in ("parts", "splits", "name", "path", "margin")}
     loaded: dict[str, Dataset] = {}
     for prefix, wanted in _wanted(list(settings.splits.values()), list(parts)).items():
         section = {**common, **parts[prefix].to_dict(), "splits": {split: split for split in wanted}}

@@ -155,7 +155,7 @@ if __name__ == "__main__":
     flags.DEFINE_list(
         "maximised", [], "Classes to find the best image of; by default the likeliest, or all where there are ten."
     )
-    flags.DEFINE_integer("ascent_steps", 120, "Steps of class maximisation.", lower_bound=1)
+    flags.DEFINE_integer("ascent_steps", 60, "Steps of class maximisation.", lower_bound=1)
     flags.DEFINE_integer("square", 0, "Side in pixels of the occluding square; 0 is a fifth of the image.", lower_bound=0)
     flags.DEFINE_list("epsilons", [], "Largest changes of a pixel in 0..1 by adversarial examples, such as 2/255,8/255.")
     flags.DEFINE_integer("pgd_steps", 10, "Steps of projected gradient descent.", lower_bound=1)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 Pixels = Float[Array, "b h w c"]
 Labels = Int[Array, " b"]
-Gradient = Callable[[Array, Array], Array]  # images, labels -> the derivative of the loss by the images
+Gradient = Callable[[Array, Array], Array]  # images, labels -> the derivative of the loss by the images, or a positive multiple
 
 
 def fgsm(gradient: Gradient, images: Pixels, labels: Labels, epsilon: float) -> Pixels:

@@ -41,7 +41,7 @@ def choose(
     square: int = 0,
     epsilons: Sequence[float] = (),
     pgd_steps: int = 10,
-    ascent_steps: int = 120,
+    ascent_steps: int = 60,
 ) -> Choices:
     """The choices; what is empty or 0 is chosen by the network.
 
@@ -59,9 +59,7 @@ def choose(
     square = square or max(side // 5, 1)
     if square > side:
         raise UserError(f"a square of {square} pixels does not fit images of {side}.")
-    usual = (
-        (0.0, 0.05, 0.1, 0.15, 0.2, 0.3) if network.shape[2] == 1 else tuple(n / 255 for n in (0, 0.125, 0.25, 0.5, 1, 2, 4))
-    )
+    usual = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3) if network.shape[2] == 1 else tuple(n / 255 for n in (0, 0.25, 0.5, 1, 2, 4, 8))
     return Choices(
         tuple(methods),
         tuple(layers) or spread(tuple(shapes), SHOWN),

@@ -27,7 +27,7 @@ class Ascent(NamedTuple):
     blur: weight of the four neighbours in a step of smoothing, taken every `blur_every` steps; 0 takes none.
     """
 
-    steps: int = 120
+    steps: int = 60
     rate: float = 0.02
     decay: float = 1e-4
     jitter: int = 8

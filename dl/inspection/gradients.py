@@ -34,13 +34,17 @@ def input_gradient(scores: Scores, images: Pixels, labels: Int[Array, " b"], rul
 def scores_and_gradient(
     scores: Scores, images: Pixels, labels: Int[Array, " b"], of_loss: Bool[Array, ""] | bool
 ) -> tuple[Float[Array, "b k"], Pixels]:
-    """The scores, and a derivative by the pixels: of the label's score, or, `of_loss`, of the cross-entropy.
+    """The scores, and a derivative by the pixels: of the label's score, or, `of_loss`, of the cross-entropy over 1 - p.
+
+    p is the probability of the label. The division changes no sign, and signs are what attacks follow; without it the
+    derivative is lost to rounding where the network is sure (p = 1 in float32), and the attack stands still there.
 
     Both in one function, so that it is compiled once for all the methods that follow a gradient step by step.
     """
     values, back = jax.vjp(scores, images)
     own = jax.nn.one_hot(labels, values.shape[1], dtype=values.dtype)
-    return values, back(jnp.where(of_loss, jax.nn.softmax(values) - own, own))[0]
+    others = jax.nn.softmax(jnp.where(own > 0, -jnp.inf, values))
+    return values, back(jnp.where(of_loss, others - own, own))[0]
 
 
 def saliency(gradient: Pixels) -> Float[Array, "b h w"]:

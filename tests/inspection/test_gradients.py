@@ -80,17 +80,26 @@ def test_guided_backpropagation_by_hand():
         np.testing.assert_allclose(found, from_pixels(expected)[0], atol=1e-6)
 
 
-def test_the_loss_s_gradient():
+def test_the_loss_s_gradient_over_the_probability_of_an_error():
     net = network(Pooled())
     values, found = net.compiled(scores_and_gradient)(images(), LABELS, True)
 
-    def loss(x):
-        return -jnp.take_along_axis(jax.nn.log_softmax(net.scores(net.variables, x)), LABELS[:, None], axis=1).sum()
+    def losses(x):
+        return -jnp.take_along_axis(jax.nn.log_softmax(net.scores(net.variables, x)), LABELS[:, None], axis=1)[:, 0]
 
-    np.testing.assert_allclose(found, jax.grad(loss)(images()), atol=1e-6)
+    errs = 1 - jnp.exp(-losses(images()))[:, None, None, None]
+    np.testing.assert_allclose(found * errs, jax.grad(lambda x: losses(x).sum())(images()), atol=1e-6)
     np.testing.assert_allclose(values, net.scores(net.variables, images()), atol=1e-6)
     _, score = net.compiled(scores_and_gradient)(images(), LABELS, False)
     np.testing.assert_allclose(score, net.compiled(input_gradient)(images(), LABELS), atol=1e-6)
+
+
+def test_a_network_that_is_sure_has_a_gradient_to_follow():
+    net = network(Linear())
+    sure = net._replace(variables=jax.tree.map(lambda w: 1e3 * w, net.variables))
+    labels = sure.scores(sure.variables, images()).argmax(-1)
+    assert jax.nn.softmax(sure.scores(sure.variables, images())).max(-1).tolist() == [1, 1]
+    assert (jnp.abs(sure.compiled(scores_and_gradient)(images(), labels, True)[1]).max((1, 2, 3)) > 1).all()
 
 
 def test_a_projection_through_a_convolution_is_the_kernel_at_its_place():

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from dl.data.load import load
-from dl.data.sources.folder import holdout_split
+from dl.data.sources.folder import decode, holdout_split
 from dl.errors import UserError
 
 
@@ -251,6 +251,19 @@ def make_builder(tmp_path):
     return prepare
 
 
+def test_prepared_builder_of_many_sizes_is_cropped(make_builder):
+    """Fit "crop" reads each image at its own size; of one colour, it is that colour however it is cropped."""
+    data_dir = make_builder((None, None, 3), [(20, 30), (41, 17), (16, 16)])
+    crop = {"fit": "crop", "size": (8, 12), "random_crop": {"scale": (0.2, 0.5)}}
+    dataset = load(settings("shades", **crop), data_dir=data_dir)
+    source = dataset.splits["train"]
+    assert dataset.info.shapes["image"] == (8, 12, 3) and not source.resident
+    numbers = np.random.default_rng(0).integers(0, 2**63, (30, 22)).astype(np.uint64)
+    for got in (source.gather(np.arange(30)), source.draw(np.arange(30), numbers)):
+        assert got["image"].shape == (30, 8, 12, 3) and got["weight"].tolist() == [i / 2 for i in range(30)]
+        assert (got["image"] == np.arange(30)[:, None, None, None]).all()
+
+
 @pytest.mark.parametrize("name", ["shades", "shades:1.2.0"])
 def test_prepared_builder(make_builder, name):
     data_dir = make_builder((4, 6, 3), [(4, 6)])
@@ -320,3 +333,16 @@ def test_a_folder_of_splits_with_other_people_in_each(tmp_path):
     assert [set(features(dataset, split)["label"]) for split in ("train", "test")] == [{0, 1}, {2, 3}]
     with pytest.raises(UserError, match="cleo is a class that the training folder lacks"):
         load(settings("folder", tmp_path))
+
+
+def test_sixteen_bits_and_transparency_are_read_as_they_show(tmp_path):
+    """Pillow itself cuts 16-bit greys off at 255, and shows what is hidden."""
+    grey = np.arange(0, 65536, 4369, dtype=np.uint16).reshape(4, 4)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    for channels in (1, 3):
+        np.testing.assert_array_equal(decode(tmp_path / "grey.png", channels)[..., 0], (grey // 257).astype(np.uint8))
+    hidden = np.zeros((2, 2, 4), np.uint8)
+    hidden[0] = 255, 0, 0, 255
+    Image.fromarray(hidden).save(tmp_path / "alpha.png")
+    found = decode(tmp_path / "alpha.png", 3)
+    assert (found[0] == [255, 0, 0]).all() and (found[1] == 255).all()

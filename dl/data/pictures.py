@@ -94,6 +94,19 @@ def _planes(image: Any, name: str) -> np.ndarray:
     return np.asarray(image.convert("RGB"), np.float32) / 255
 
 
+def converted(image: Any, mode: str, name: str) -> Any:
+    """An image of Pillow's in the mode "L" or "RGB": 16-bit greys scaled to 8 bits, transparency over white.
+
+    Raises:
+        UserError: pixels that are not finite.
+    """
+    from PIL import Image
+
+    if image.mode.startswith("I") or image.mode == "F" or image.has_transparency_data:
+        image = Image.fromarray(np.round(255 * _planes(image, name).clip(0, 1)).astype(np.uint8))
+    return image.convert(mode)
+
+
 def _opened(name: str, manual_dir: str | None) -> Any:
     """The image, decoded and upright."""
     from PIL import Image, ImageOps

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from dl.data import pictures
 from dl.data.dataset import Arrays, Dataset, Info, Source
 from dl.data.resizing import check_size, fit_images
 from dl.errors import UserError, unknown
@@ -94,7 +95,7 @@ class Files:
 
 
 def decode(path: Path, channels: int) -> np.ndarray:
-    """The image at `path`, uint8 [H, W, channels], turned as its EXIF orientation says.
+    """The image at `path`, uint8 [H, W, channels], upright by its EXIF; 16-bit greys scaled, transparency over white.
 
     Raises:
         UserError: it can't be read or decoded.
@@ -108,7 +109,7 @@ def decoded(content: Path | io.BytesIO, channels: int, name: object) -> np.ndarr
 
     try:
         with Image.open(content) as image:
-            upright = ImageOps.exif_transpose(image).convert(MODES[channels])
+            upright = pictures.converted(ImageOps.exif_transpose(image), MODES[channels], str(name))
             return np.asarray(upright).reshape(upright.height, upright.width, channels)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _undecodable(name, error) from error

@@ -16,7 +16,7 @@
                                                               60,965,224                              61,100,840
 
 The paper's net is on two GPUs, each with half of the maps; in conv2, conv4 and conv5 a half sees its own maps alone, which are
-two groups of one convolution here. `HALVES` puts a half on each of two devices: config.mesh.model=2, config.mesh.rules=HALVES.
+two groups of one convolution here. configs/imagenet_alexnet.py:halves puts each on a device of its own.
 The paper says 224 x 224, but its sizes (and its 290,400 neurons of the first layer) come of 227 x 227.
 
 The one tower (Krizhevsky 2014, in the form of torchvision's `alexnet`) is without groups and response normalisation, and takes
@@ -56,11 +56,6 @@ ONES = ("conv2", "conv4", "conv5", "fc6", "fc7")  # layers whose biases start as
 REMOVABLE = (3, 4, 6, 7)
 ORDERS = ("before", "after", "none")
 GRID = (6, 6)  # what fc6 reads
-HALVES = (
-    (r"conv\d/kernel$", (None, None, None, "model")),
-    (r"fc[67]/kernel$", (None, "model")),
-    (r"(conv\d|fc[67])/bias$", ("model",)),
-)
 
 
 class AlexNet(nn.Module):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from configs import imagenet_alexnet
 from dl import registry
 from dl.data.dataset import Arrays, Dataset, Info
 from dl.errors import UserError
 from dl.layers.pooling import max_pool
 from dl.layers.response_normalisation import local_response_norm
-from dl.models.alexnet import HALVES
 from dl.tasks.classification import classification
 from dl.training import mesh, optimizers
 from tests.training import tasks
@@ -103,7 +103,8 @@ def test_what_the_lecture_s_ablations_drop(without, dropped):
     worked = sum(layers[f"{'conv' if n < 6 else 'fc'}{n}"] for n in without)
     worked += 9 * (384 - 256) // 2 * 256 if 3 in without else 0  # conv5 reads 256 maps, a half each
     worked -= (6 * 6 * 256 - 4096) * 1000 if 6 in without else 0  # fc8 reads pool5
-    model = build(without=without)
+    settings = imagenet_alexnet.get_config("without_" + "_".join(map(str, without))).model.to_dict()
+    model = build(**settings)
     assert TOTALS["alexnet"] - count(shapes(model)) == worked == dropped
     assert outputs(model, wanted=("fc8",)) == {"fc8": (1000,)}
 
@@ -162,6 +163,10 @@ def test_bad_input():
         outputs(build(without=(7,)), wanted=("fc7",))
 
 
+def rules():
+    return imagenet_alexnet.get_config("halves").mesh.rules
+
+
 def experiment(devices, **changes):
     """Two steps on random images, with few units in the dense layers."""
     rng = np.random.default_rng(0)
@@ -182,7 +187,7 @@ def test_initial_weights_are_the_paper_s():
 
 
 def test_two_halves_on_two_devices_are_one_net(tmp_path):
-    one, two = experiment(1), experiment(2, data=1, model=2, rules=HALVES)
+    one, two = experiment(1), experiment(2, data=1, model=2, rules=rules())
     both = [tasks.run(chosen, tmp_path / name) for chosen, name in ((one, "one"), (two, "two"))]
     np.testing.assert_allclose(tasks.curve(tmp_path / "one", "loss"), tasks.curve(tmp_path / "two", "loss"), rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *(jax.device_get(t.state.params) for t in both))
@@ -193,7 +198,7 @@ def test_two_halves_on_two_devices_are_one_net(tmp_path):
 def test_each_device_holds_half_of_all_but_the_last_layer():
     built = mesh.build({"model": 2}, 1, jax.devices()[:2])
     whole = {"params": jax.tree.map(lambda s: jax.ShapeDtypeStruct((1, *s.shape), s.dtype), shapes(build()))}
-    placed = mesh.place(whole, built, HALVES)["params"]
+    placed = mesh.place(whole, built, rules())["params"]
     assert placed["conv2"]["kernel"].spec == P("replica", None, None, None, "model")
     held = jax.tree.map(lambda s, where: np.prod(where.shard_shape(s.shape)), whole["params"], placed)
     assert sum(jax.tree.leaves(held)) == (TOTALS["alexnet"] - LAYERS["alexnet"]["fc8"]) // 2 + LAYERS["alexnet"]["fc8"]

@@ -4,7 +4,8 @@
     python -m experiments.reproduce --collect=runs/mnist_mlp --collect=runs/mnist_lenet5          # takes finished runs
     python -m experiments.reproduce --check                                                       # fails if it does not fit
 
-The page is docs/results.md; the result files behind it lie in docs/results/. Without a flag the page is written anew.
+The page is docs/results.md; the result files behind it lie in docs/results/. Without a flag the page is written anew, and
+so are the tables of results in the other pages (`dl.report.embedded`).
 """
 
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 from absl import flags
 
 from dl.errors import UserError
-from dl.report import results
+from dl.report import embedded, results
 from experiments import program
 
 FLAGS = flags.FLAGS
@@ -27,12 +28,14 @@ def main(argv: list[str]) -> None:
     runs = [train(name) for name in FLAGS.run] + [Path(run) for run in FLAGS.collect]
     for path in results.collect(runs, docs):
         print(f"kept {path}")
-    text, path = results.page(docs), docs / results.PAGE
-    if not FLAGS.check:
+    pages = {path: embedded.filled(path.read_text(), results.kept(docs)) for path in sorted(docs.glob("*.md"))}
+    for path, text in {**pages, docs / results.PAGE: results.page(docs)}.items():
+        if path.exists() and path.read_text() == text:
+            continue
+        if FLAGS.check:
+            raise UserError(f"{path} does not fit its result files: run python -m experiments.reproduce")
         path.write_text(text)
         print(f"wrote {path}")
-    elif not path.exists() or path.read_text() != text:
-        raise UserError(f"{path} does not fit its result files: run python -m experiments.reproduce")
 
 
 def train(name: str) -> Path:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dl.report import results
+from dl.report import embedded, results
 from tests.conftest import REPOSITORY
 
 PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
@@ -12,6 +12,11 @@ PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
 
 def test_the_results_page_fits_its_result_files():
     assert (REPOSITORY / "docs" / results.PAGE).read_text() == results.page(REPOSITORY / "docs")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_tables_of_results_fit_their_result_files(path):
+    assert embedded.filled(path.read_text(), results.kept(REPOSITORY / "docs")) == path.read_text()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

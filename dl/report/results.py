@@ -54,9 +54,14 @@ def _relative(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
+def kept(docs: Path) -> dict[str, dict[str, Any]]:
+    """The results in `docs/results/`, by name."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted((docs / FOLDER).glob("*.json"))}
+
+
 def page(docs: Path) -> str:
     """The page in Markdown."""
-    results = {path.stem: json.loads(path.read_text()) for path in sorted((docs / FOLDER).glob("*.json"))}
+    results = kept(docs)
     cited = {name: r for name, r in results.items() if r["reference"]["metric"]}
     rows = [_row(name, r) for name, r in cited.items()]
     table = ["| run | measured | published | reached | replicas | parameters | time |", "|---|---|---|---|---|---|---|", *rows]
@@ -73,22 +78,23 @@ def _row(name: str, result: dict[str, Any]) -> str:
     split, _, metric = reference["metric"].partition("/")
     reached = result["metrics"][split][metric]
     sign = -1 if reference.get("mode", "min") == "max" else 1
-    text = _with_deviation(reached)
+    text = with_deviation(reached)
     text = f"**{text}**" if sign * reached["mean"] <= sign * reference["value"] else text
-    text += f" ({_with_deviation(result['best']['metrics'][split][metric])})" if result.get("best") else ""
+    text += f" ({with_deviation(result['best']['metrics'][split][metric])})" if result.get("best") else ""
     published = f"{reference['value']:g} ({reference['source']})"
     minutes = f"{result['wall_seconds'] / 60:.1f} min"
     cells = (name, reference["metric"], published, text, result["replicas"], f"{result['parameters']:,}", minutes)
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def _with_deviation(statistics: dict[str, Any]) -> str:
+def with_deviation(statistics: dict[str, Any]) -> str:
+    """Mean ± standard deviation; the number alone where there is one."""
     mean = f"{statistics['mean']:.4g}"
     return mean if len(statistics["values"]) == 1 else f"{mean} ± {statistics['std']:.2g}"
 
 
 def _numbers(result: dict[str, Any]) -> str:
-    return ", ".join(f"{s}/{m} {_with_deviation(v)}" for s, metrics in result["metrics"].items() for m, v in metrics.items())
+    return ", ".join(f"{s}/{m} {with_deviation(v)}" for s, metrics in result["metrics"].items() for m, v in metrics.items())
 
 
 def _command(name: str, result: dict[str, Any]) -> str:

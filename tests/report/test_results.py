@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dl.errors import UserError
-from dl.report import results
+from dl.report import embedded, results
 
 
 def result(mean, value, mode="min", best=None):
@@ -64,3 +64,21 @@ def test_an_unfinished_run_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match="not finished"):
         results.collect([tmp_path / "run"], tmp_path / "docs")
+
+
+PAGE = "Text.\n\n<!-- results: test/score of run_* -->\nold\n<!-- end of results -->\n\nMore.\n"
+
+
+def test_a_table_in_a_page_has_the_rows_that_match_the_best_first(tmp_path):
+    runs = {"run_a": 0.03, "run_b": 0.01, "other": 0.02}
+    results.collect([write(tmp_path / name, result(mean, 0.0)) for name, mean in runs.items()], tmp_path / "docs")
+    page = embedded.filled(PAGE, results.kept(tmp_path / "docs"))
+    table = [line.split(" | ")[:2] for line in page.splitlines() if line.startswith("| run_")]
+    assert table == [["| run_b", "0.01 ± 0.0004"], ["| run_a", "0.03 ± 0.0004"]]
+    assert "old" not in page and page.startswith("Text.") and page.endswith("More.\n")
+    assert embedded.filled(page, results.kept(tmp_path / "docs")) == page
+
+
+def test_a_table_of_nothing_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"asks for test/score of run_\*, and no kept result has it"):
+        embedded.filled(PAGE, {})

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def load_cifar10_subset(settings: ConfigDict, data_dir: str | None = None, manua
     wanted = names_in(list(settings.splits.values()), SPLITS)
     folder = folder_of("cifar10_subset", manual_dir, [ARCHIVE.name])
     path = verified(folder, [ARCHIVE], "cifar10_subset")[ARCHIVE.name]
-    splits = {split: Arrays(opened(path, lambda p, s=split: parse(p, s))) for split in wanted}
+    splits = {split: Arrays(opened(path, partial(parse, split=split))) for split in wanted}
     return Dataset(Info("cifar10_subset", {"image": (32, 32, 3), "label": ()}, len(CLASSES), CLASSES), splits)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
+from configs import imagenet_vgg16
 from dl import registry
-from dl.config import base
 from dl.errors import UserError
 from dl.experiment import assemble
 from dl.models.vgg import VGG
@@ -118,10 +118,9 @@ LECTURE = {
 
 @pytest.fixture(scope="module")
 def explanation():
-    config = base()
-    config.update(steps=1, batch_size=2, model={"name": "vgg16"})
-    data = {"name": "random_images", "shape": (224, 224, 3), "examples": 2, "num_classes": 1000}
-    config.dataset = {**config.dataset.to_dict(), **data}
+    config = imagenet_vgg16.get_config("random")
+    config.update(batch_size=2)
+    config.dataset.examples = 2
     config.mesh.update(replica=1, data=1)
     return explain(assemble(config))
 

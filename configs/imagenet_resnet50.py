@@ -14,8 +14,8 @@ evaluation the centre of 224 of 256; no label smoothing. Set --config.dtype=bflo
 --config.microbatches=4 or --config.dataset.workers=16 as the machine wants it.
 
 Variants, all of 90 epochs: `step` is Goyal et al. 2017 (23.60 % error with batches of 256, 23.74 % with 8,192: table 1): the
-rate falls to a tenth at 30, 60 and 80 epochs, the last scale of each block starts at 0. `lars` (You, Gitman & Ginsburg 2017) and
-`lamb` (You et al. 2020) take batches of 8,192, labels smoothed by 0.1; their rates are ours.
+rate falls to a tenth at 30, 60 and 80 epochs, the last scale of each block starts at 0. `lars` (You, Gitman & Ginsburg 2017)
+and `lamb` (You et al. 2020) take batches of 8,192, labels smoothed by 0.1; their rates are ours.
 
 Deviations: bilinear for bicubic resizing; the centre of 0.875 of the shorter side.
 """

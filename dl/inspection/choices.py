@@ -83,9 +83,7 @@ def spread(names: Sequence[str], count: int) -> tuple[str, ...]:
 def _maps(shapes: Shapes, classes: int) -> list[str]:
     """Layers that give maps of features: not those that only pool them, nor maps of the classes."""
     maps = [name for name, shape in shapes.items() if len(shape) == 3 and min(shape[:2]) > 1]
-    return [
-        name for name in maps if not name.startswith("pool") and not (name == list(shapes)[-1] and shapes[name][2] == classes)
-    ]
+    return [name for name in maps if "pool" not in name and not (name == list(shapes)[-1] and shapes[name][2] == classes)]
 
 
 def _listed(numbers: Sequence[float]) -> str:

@@ -17,14 +17,19 @@ from dl.config import base
 from dl.errors import unknown
 
 HEAD = "model/dense3/.*"
-FROZEN = {"linear": "model/(?!dense3).*", "last2": "model/conv.*"}
-VARIANTS = (*FROZEN, "finetune", "scratch", "words", "smoke")
+BODY = {"pattern": "model/(?!dense3).*", "learning_rate_scale": 0.1}
+RULES = {
+    "finetune": ({"pattern": HEAD}, BODY),
+    "last2": ({"pattern": HEAD}, {**BODY, "pattern": "model/dense[12]/.*"}, {"pattern": "model/conv.*", "frozen": True}),
+    "linear": ({"pattern": HEAD}, {"pattern": "model/(?!dense3).*", "frozen": True}),
+}
+VARIANTS = (*RULES, "scratch", "words", "smoke")
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """`finetune` (the default): all layers move; `last2`: the dense layers before the head too; `linear`: the head alone;
-    `scratch`: all layers, made anew; `words`: bags of visual words, for experiments.visual_words. `smoke`, with any of them:
-    seconds.
+    """`finetune` (the default): all layers move, those before the new head at a tenth of its rate; `last2`: of these the dense
+    ones; `linear`: the head alone; `scratch`: all layers, made anew; `words`: bags of visual words, for
+    experiments.visual_words. `smoke`, with any of them: seconds.
     """
     parts = variant.split("_") if variant else []
     for part in parts:
@@ -39,11 +44,10 @@ def get_config(variant: str = "") -> ConfigDict:
     config.task.weights = "runs/mnist_lenet5_modern_quick"
     config.task.anew = HEAD
     config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"})
-    for part in parts:
-        if part in FROZEN:
-            config.optimizer.rules = ({"pattern": FROZEN[part], "frozen": True}, {"pattern": f"(?!{FROZEN[part]}).*"})
+    config.optimizer.rules = RULES[next((part for part in parts if part in RULES), "finetune")]
     if "scratch" in parts:
         config.task.update(weights="", anew="")
+        config.optimizer.rules = ()
     if "words" in parts:
         config.dataset.update(size=(0, 0))
         config.model = ConfigDict({"name": "visual_words"})

@@ -1,5 +1,7 @@
 """Tasks that start from weights learned before: what is loaded, what is made anew, what stands still, and what does not fit."""
 
+import shutil
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -80,6 +82,18 @@ def test_what_is_frozen_stays_bit_for_bit_and_the_head_learns(run, tmp_path):
     assert len(set(result["params_sha256"])) == 2  # the heads of the replicas
     origin = {path: where for path, _, where in artifacts.load(tmp_path / "frozen")["test", "initial weights"].rows}
     assert origin == {path: "anew" if "dense3" in path else str(folder) for path in source}
+
+
+def test_a_run_that_is_taken_up_again_takes_nothing_from_the_weights(run, tmp_path):
+    folder, _ = run
+    weights = tmp_path / "weights"
+    weights.symlink_to(folder)
+    made = config(task__weights=str(weights), checkpoint_every=4, log_every=4, mesh__data=1)
+    whole = train(made, tmp_path / "run", None, None)
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "8")
+    weights.unlink()
+    weights.symlink_to(tmp_path / "run")  # whose parameters are others
+    assert train(made, tmp_path / "run", None, None)["params_sha256"] == whole["params_sha256"]
 
 
 def test_the_published_weights_of_squeezenet_with_another_head(shared_data):

@@ -47,6 +47,7 @@ from dl.errors import UserError, unknown
 from dl.layers.convolution import Conv
 from dl.layers.pooling import Pool, adaptive_avg_pool, max_pool
 from dl.layers.response_normalisation import LocalResponseNorm
+from dl.layers.sequence import walk
 
 KERNELS = ((11, 4), (5, 1), (3, 1), (3, 1), (3, 1))  # side and stride of conv1 ... conv5
 GROUPS = (1, 2, 1, 2, 2)
@@ -112,14 +113,7 @@ class AlexNet(nn.Module):
         Raises:
             UserError: an unknown layer.
         """
-        for name in wanted:
-            if name not in self.layers:
-                raise unknown("layer of alexnet", name, self.layers)
-        found: dict[str, jax.Array] = {}
-        for name in self.layers[: max(self.layers.index(name) for name in wanted) + 1]:
-            x = self._layer(name, x, train)
-            found[name] = x
-        return {name: found[name] for name in wanted}
+        return walk("alexnet", self.layers, wanted, x, lambda name, x: self._layer(name, x, train))
 
     def _layer(self, name: str, x: Float[Array, "b *n i"], train: bool) -> Float[Array, "b *m o"]:
         if name.startswith("conv"):

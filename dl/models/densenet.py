@@ -35,11 +35,12 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from dl.errors import UserError, unknown
+from dl.errors import UserError
 from dl.layers.ceil_pooling import ceil_pool
 from dl.layers.convolution import Conv
 from dl.layers.pooling import avg_pool
 from dl.layers.residual import batch_norm
+from dl.layers.sequence import walk
 
 BLOCKS = {
     "densenet121": ((6, 12, 24, 16), 32),
@@ -138,14 +139,7 @@ class DenseNet(nn.Module):
         Raises:
             UserError: an unknown layer.
         """
-        for name in wanted:
-            if name not in self.layers:
-                raise unknown("layer of this densenet", name, self.layers)
-        found: dict[str, jax.Array] = {}
-        for name in self.layers[: max(self.layers.index(name) for name in wanted) + 1]:
-            x = self._layer(name, x, train)
-            found[name] = x
-        return {name: found[name] for name in wanted}
+        return walk("this densenet", self.layers, wanted, x, lambda name, x: self._layer(name, x, train))
 
     def _layer(self, name: str, x: Float[Array, "b *n i"], train: bool) -> Float[Array, "b *m o"]:
         if name == "stem":

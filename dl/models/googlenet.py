@@ -59,6 +59,7 @@ from dl.layers.ceil_pooling import ceil_pool
 from dl.layers.convolution import Conv
 from dl.layers.pooling import Pool, adaptive_avg_pool, avg_pool, max_pool
 from dl.layers.response_normalisation import LocalResponseNorm
+from dl.layers.sequence import walk
 
 
 class Widths(NamedTuple):
@@ -211,17 +212,15 @@ class GoogLeNet(nn.Module):
         Raises:
             UserError: an unknown layer.
         """
-        for name in wanted:
-            if name not in self.layers:
-                raise unknown("layer of googlenet", name, self.layers)
         auxiliary = self.auxiliary and "fc" in wanted and (train or self.is_initializing())
-        found: dict[str, jax.Array] = {}
-        for name in self.layers[: max(self.layers.index(name) for name in wanted) + 1]:
+
+        def layer(name: str, x: jax.Array) -> jax.Array:
             x = self._layer(name, x, train)
-            found[name] = x
             if auxiliary and name in AUXILIARY:
                 self._sow(AUXILIARY[name], x, train)
-        return {name: found[name] for name in wanted}
+            return x
+
+        return walk("googlenet", self.layers, wanted, x, layer)
 
     def _sow(self, name: str, x: Float[Array, "b h w c"], train: bool) -> None:
         scores = Auxiliary(self.num_classes, self.form, self.auxiliary_dropout, self.dtype, name=name)(x, train)

@@ -40,6 +40,7 @@ from dl.errors import UserError, unknown
 from dl.layers.ceil_pooling import ceil_pool
 from dl.layers.convolution import Conv
 from dl.layers.residual import batch_norm, dropped, kernel_init, survival
+from dl.layers.sequence import walk
 
 VERSIONS = ("1", "1.5", "2")
 WIDTHS = (64, 128, 256, 512)
@@ -186,14 +187,7 @@ class ResNet(nn.Module):
             UserError: an unknown layer.
         """
         check(self.version, self.zero_last_scale)
-        for name in wanted:
-            if name not in self.layers:
-                raise unknown(f"layer of resnet{self.depth}", name, self.layers)
-        found: dict[str, jax.Array] = {}
-        for name in self.layers[: max(self.layers.index(name) for name in wanted) + 1]:
-            x = self._layer(name, x, train)
-            found[name] = x
-        return {name: found[name] for name in wanted}
+        return walk(f"resnet{self.depth}", self.layers, wanted, x, lambda name, x: self._layer(name, x, train))
 
     def _layer(self, name: str, x: Float[Array, "b *n i"], train: bool) -> Float[Array, "b *m o"]:
         if name == "stem":

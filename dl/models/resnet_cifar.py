@@ -27,6 +27,7 @@ from jaxtyping import Array, Float
 from dl.errors import UserError, unknown
 from dl.layers.convolution import Conv
 from dl.layers.residual import batch_norm, kernel_init, survival
+from dl.layers.sequence import walk
 from dl.models.resnet import Block, check
 
 SHORTCUTS = {"A": "padding", "B": "projection"}
@@ -79,14 +80,8 @@ class CifarResNet(nn.Module):
             raise UserError(f"resnet_cifar has 6n + 2 layers, such as 20, 32, 44, 56 or 110; depth is {self.depth}.")
         if self.shortcut not in SHORTCUTS:
             raise unknown("shortcut of resnet_cifar", self.shortcut, SHORTCUTS)
-        for name in wanted:
-            if name not in self.layers:
-                raise unknown(f"layer of resnet_cifar with depth {self.depth}", name, self.layers)
-        found: dict[str, jax.Array] = {}
-        for name in self.layers[: max(self.layers.index(name) for name in wanted) + 1]:
-            x = self._layer(name, x, train)
-            found[name] = x
-        return {name: found[name] for name in wanted}
+        network = f"resnet_cifar with depth {self.depth}"
+        return walk(network, self.layers, wanted, x, lambda name, x: self._layer(name, x, train))
 
     def _layer(self, name: str, x: Float[Array, "b *n i"], train: bool) -> Float[Array, "b *m o"]:
         if name == "stem":

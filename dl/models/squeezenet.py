@@ -35,6 +35,7 @@ from jaxtyping import Array, Float
 from dl.errors import UserError, unknown
 from dl.layers.ceil_pooling import ceil_pool
 from dl.layers.convolution import Conv
+from dl.layers.sequence import walk
 
 WIDTHS = {
     2: 16,
@@ -114,14 +115,7 @@ class SqueezeNet(nn.Module):
         Raises:
             UserError: an unknown layer.
         """
-        for name in wanted:
-            if name not in self.layers:
-                raise unknown("layer of squeezenet", name, self.layers)
-        found: dict[str, jax.Array] = {}
-        for name in self.layers[: max(self.layers.index(name) for name in wanted) + 1]:
-            x = self._layer(name, x, train)
-            found[name] = x
-        return {name: found[name] for name in wanted}
+        return walk("squeezenet", self.layers, wanted, x, lambda name, x: self._layer(name, x, train))
 
     def _layer(self, name: str, x: Float[Array, "b h w i"], train: bool) -> Float[Array, "b y x o"]:
         if min(x.shape[1:3]) < 1:

@@ -32,10 +32,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from dl.errors import UserError, unknown
+from dl.errors import UserError
 from dl.layers.convolution import Conv
 from dl.layers.pooling import Pool, adaptive_avg_pool, pool
 from dl.layers.residual import batch_norm
+from dl.layers.sequence import walk
 
 WIDTHS = (64, 128, 256, 512, 512)
 DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -88,14 +89,7 @@ class VGG(nn.Module):
         Raises:
             UserError: an unknown layer.
         """
-        for name in wanted:
-            if name not in self.layers:
-                raise unknown(f"layer of vgg{self.depth}", name, self.layers)
-        found: dict[str, jax.Array] = {}
-        for name in self.layers[: max(self.layers.index(name) for name in wanted) + 1]:
-            x = self._layer(name, x, train)
-            found[name] = x
-        return {name: found[name] for name in wanted}
+        return walk(f"vgg{self.depth}", self.layers, wanted, x, lambda name, x: self._layer(name, x, train))
 
     def _layer(self, name: str, x: Float[Array, "b *n i"], train: bool) -> Float[Array, "b *m o"]:
         if name.startswith("conv"):

@@ -359,7 +359,7 @@ def test_mixup_without_labels_says_so():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"flop": {}}, "unknown augmentation 'flop'. Did you mean 'flip'.*Choices: affine, brightness"),
+        ({"flop": {}}, "unknown augmentation 'flop'. Did you mean 'flip'.*Choices: affine, alternating_flip, brightness"),
         ({"affine": {"degree": 3.0}}, "unknown setting of augmentation 'affine' 'degree'. Did you mean 'degrees'"),
         ({"affine": 3.0}, "must be a dictionary of its settings"),
         ({"affine": {"degrees": -1.0}}, "affine.degrees must be a number of at least 0, not -1.0"),

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from threadpoolctl import threadpool_limits
 
 from configs.usps_transfer import get_config
 from dl.data.load import load
@@ -64,6 +65,13 @@ def test_the_histogram_of_a_pyramid():
     whole, quarters = [1, 2, 1], [1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1]
     np.testing.assert_allclose(found, np.sqrt(np.array(whole + quarters) / 4))
     np.testing.assert_allclose(np.square(found).sum(), 2.0)  # each level holds every descriptor once
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """OpenMP's threads wait for each other by turning round and round, which is slow where tests run beside each other."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 def test_the_digits_are_learned_by_one_command(tmp_path):

@@ -158,9 +158,9 @@ def test_programs_from_file_to_file_to_prediction(tmp_path, folder):
 
 
 def test_mistakes_are_a_line(tmp_path, folder):
-    (tmp_path / "a.pth").write_bytes(b"nothing of the kind")
-    assert "a.pth can't be read" in one_line(
-        end(start("predict", "--model=resnet18", f"--weights={tmp_path / 'a.pth'}", "china"))
+    (tmp_path / "a.npz").write_bytes(b"nothing of the kind")
+    assert "a.npz can't be read" in one_line(
+        end(start("predict", "--model=resnet18", f"--weights={tmp_path / 'a.npz'}", "china"))
     )
     assert "which pictures?" in one_line(end(start("predict", f"--weights={folder}")))
 

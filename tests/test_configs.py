@@ -51,6 +51,8 @@ def first_steps(name: str, devices: int, workdir: Path, manual_dir: str | None) 
     """The lines of the first three steps of a phase, on so many devices."""
     config = runpy.run_path(str(REPOSITORY / "configs" / f"{name}.py"))["get_config"]("smoke")
     config.update(epochs=0.0, steps=3, steps_per_dispatch=1, log_every=1, eval_every=0, checkpoint_every=0, microbatches=1)
+    config.dtype = "float32"
+    config.optimizer.schedule = {"name": "constant"}  # others have no room in three steps
     if config.mesh.data != 1:  # a picture can't be divided, nor the rows of a text that are read one after another
         config.batch_size = -(-config.batch_size // 8) * 8
         config.mesh.data = devices
@@ -69,7 +71,7 @@ def test_eight_devices_do_what_one_does(name, tmp_path):
     assert len(one) == len(eight) >= 3
     for ours, theirs in zip(one, eight, strict=True):
         assert ours.keys() == theirs.keys()
-        for metric in ours.keys() - {"step", "split", *CLOCK}:
+        for metric in ours.keys() - {"step", "split", "error", *CLOCK}:  # rounding may decide which of two classes is likeliest
             assert ours[metric]["mean"] == pytest.approx(theirs[metric]["mean"], rel=2e-3, abs=2e-4), (ours["step"], metric)
 
 

@@ -4,10 +4,11 @@
     python -m experiments.train --config=configs/cifar10_fast.py:muon --workdir=runs/cifar10_fast_muon
     python -m experiments.train --config=configs/cifar10_fast.py:quick --manual_dir=ARCHIVES --workdir=runs/cifar10_fast_quick
 
-In its spirit: a frozen first layer that whitens the data's patches (dl/tasks/whitening.py), convolutions started as identities,
-each image mirrored every other epoch, shifts of up to 2 pixels with reflected rims, labels smoothed by 0.2, batches of 1,024,
-Nesterov's momentum 0.85, a triangular rate from a fifth up to 1.5 at 23 % of the run and down to 7 % of it, biases 64 times
-faster, predictions averaged over copies that are mirrored or shifted by a pixel. The images lie on the device, bfloat16.
+In its spirit: a frozen first layer that whitens the data's patches (dl/transfer/whitening.py), convolutions started as
+identities, each image mirrored every other epoch, shifts of up to 2 pixels with reflected rims, labels smoothed by 0.2,
+batches of 1,024, Nesterov's momentum 0.85, a triangular rate from a fifth up to 1.5 at 23 % of the run and down to 7 % of it,
+biases 64 times faster, predictions averaged over copies that are mirrored or shifted by a pixel. The images lie on the
+device, bfloat16.
 
 Deviations: no Lookahead; the bias of the first layer learns to the end; 8 random copies at test time for the paper's 6 chosen
 ones; weight decay not on biases. `muon` has Muon (Jordan et al. 2024) for matrices and Adam for the rest; its rates are ours.

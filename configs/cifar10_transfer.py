@@ -20,7 +20,7 @@ VARIANTS = (*MOVED, "scratch", "words", "smoke")
 
 def get_config(variant: str = "") -> ConfigDict:
     """`finetune` (the default): all layers move; `last1`, `last3`: the last fire modules; `linear`: the head alone; `scratch`:
-    all layers, made anew; `words`: bags of visual words, for experiments.visual_words. `smoke`, with any of them: seconds.
+    all layers, reinitialised; `words`: bags of visual words, for experiments.visual_words. `smoke`, with any of them: seconds.
     """
     parts = variant.split("_") if variant else []
     for part in parts:
@@ -35,7 +35,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.augmentation = ConfigDict({"flip": {}})
     config.model = ConfigDict({"name": "squeezenet", "version": "1.0", "padding": 0})
     config.task.weights = "squeezenet_imagenet/squeezenet_v1.0_oihw_float32.npz"
-    config.task.anew = ""
+    config.task.reinitialise = ""
     config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"})
     config.optimizer.rules = rules(next((MOVED[part] for part in parts if part in MOVED), ".*"))
     if "scratch" in parts:

@@ -28,7 +28,7 @@ VARIANTS = (*RULES, "scratch", "words", "smoke")
 
 def get_config(variant: str = "") -> ConfigDict:
     """`finetune` (the default): all layers move, those before the new head at a tenth of its rate; `last2`: of these the dense
-    ones; `linear`: the head alone; `scratch`: all layers, made anew; `words`: bags of visual words, for
+    ones; `linear`: the head alone; `scratch`: all layers, reinitialised; `words`: bags of visual words, for
     experiments.visual_words. `smoke`, with any of them: seconds.
     """
     parts = variant.split("_") if variant else []
@@ -42,11 +42,11 @@ def get_config(variant: str = "") -> ConfigDict:
     config.dataset.update(size=(32, 32), mean=(0.1307,), std=(0.3081,))
     config.model = ConfigDict({"name": "lenet5_modern"})
     config.task.weights = "runs/mnist_lenet5_modern_quick"
-    config.task.anew = HEAD
+    config.task.reinitialise = HEAD
     config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"})
     config.optimizer.rules = RULES[next((part for part in parts if part in RULES), "finetune")]
     if "scratch" in parts:
-        config.task.update(weights="", anew="")
+        config.task.update(weights="", reinitialise="")
         config.optimizer.rules = ()
     if "words" in parts:
         config.dataset.update(size=(0, 0))
@@ -59,5 +59,5 @@ def get_config(variant: str = "") -> ConfigDict:
             config.dataset.update(size=(16, 16), fit="resize")
             config.task.update(words=100, sample=10_000)
         else:
-            config.task.update(weights="", anew="")
+            config.task.update(weights="", reinitialise="")
     return config

@@ -34,9 +34,9 @@ def jax_step(config: ConfigDict) -> tuple[Callable[[], Any], int]:
     """A dispatch of the engine on one block of batches, and how many steps it takes."""
     import jax
 
+    from dl import mesh as meshes
     from dl.data.pipeline import read_block
-    from dl.experiment import assemble
-    from dl.training import mesh as meshes
+    from dl.training.assembly import assemble
     from dl.training.step import dispatch
 
     experiment = assemble(config)
@@ -56,7 +56,7 @@ def jax_step(config: ConfigDict) -> tuple[Callable[[], Any], int]:
 
 def loop_seconds(config: ConfigDict, steps: int) -> float:
     """Seconds of a step in the real loop; from the second log line on, when everything is compiled."""
-    from dl.experiment import assemble
+    from dl.training.assembly import assemble
     from dl.training.loop import train
     from dl.training.progress import Progress
     from dl.training.workdir import read_metrics

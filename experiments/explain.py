@@ -25,7 +25,7 @@ FLAGS = flags.FLAGS
 def main(argv: list[str]) -> None:
     """Traces the experiment and prints what was found."""
     program.start_jax()
-    from dl.experiment import assemble
+    from dl.training.assembly import assemble
     from dl.training.explain import explain
 
     explanation = explain(assemble(FLAGS.config, FLAGS.data_dir, FLAGS.manual_dir))

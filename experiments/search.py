@@ -97,8 +97,8 @@ def restore(workdir: Path, which: str, data_dir: str | None, manual_dir: str | N
 
     from dl.data.resizing import fit_images
     from dl.data.sources.folder import decode
-    from dl.experiment import assemble
     from dl.training import checkpoint
+    from dl.training.assembly import assemble
     from dl.training.workdir import read_config
 
     config = read_config(workdir)
@@ -145,7 +145,7 @@ def _embedding(experiment: Any) -> tuple[Callable[..., Any], Callable[[np.ndarra
     import jax.numpy as jnp
 
     from dl.evaluation.one_shot import euclidean
-    from dl.tasks.classification import build_model
+    from dl.models.build import build
     from dl.tasks.similarity import distance
 
     config, info, task = experiment.config, experiment.dataset.info, experiment.task
@@ -157,7 +157,7 @@ def _embedding(experiment: Any) -> tuple[Callable[..., Any], Callable[[np.ndarra
 
         return embed, distance(config.task.loss)
     if config.task.name == "classification":
-        model = build_model(config, info)
+        model = build(config, num_classes=info.num_classes)
 
         def scores(params: Any, variables: Any, images: Any) -> Any:
             return model.apply({"params": params["model"], **variables}, images, train=False)

@@ -37,8 +37,8 @@ def train(
     import jax
 
     from dl import report
-    from dl.experiment import assemble
     from dl.training import workdir as folder
+    from dl.training.assembly import assemble
     from dl.training.loop import train as loop
     from dl.training.progress import Progress
 
@@ -66,7 +66,7 @@ def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
     """Writes `result.json` and the artifacts of the report for what a run reached."""
     import jax
 
-    from dl.training import mesh as meshes
+    from dl import mesh as meshes
     from dl.training.render import render_splits
     from dl.training.result import best, result
     from dl.training.workdir import write_json

@@ -39,8 +39,8 @@ def train(config: Any, workdir: Path, data_dir: str | None = None, manual_dir: s
         UserError: another task, data without labelled images in memory, unknown settings, a folder that can't be written.
     """
     from dl import registry, report
-    from dl.data.dataset import Arrays
     from dl.data.load import load
+    from dl.dataset import Arrays
     from dl.evaluation import visual_words
     from dl.report import artifacts
     from dl.training import workdir as folder

@@ -7,7 +7,7 @@ import pytest
 
 from dl.config import base
 from dl.errors import UserError
-from dl.experiment import assemble
+from dl.training.assembly import assemble
 from tests.experiments.programs import CONFIG, end, one_line, start
 
 # In the order of the flags: what is given, and what the line must say.

@@ -8,8 +8,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from dl.config import base, flatten
-from dl.experiment import assemble
 from dl.training import loop
+from dl.training.assembly import assemble
 from dl.training.progress import Progress
 from dl.training.workdir import read_metrics
 from experiments import report

@@ -8,7 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from dl.experiment import assemble
+from dl.training.assembly import assemble
 from dl.training.loop import train
 from dl.training.progress import Progress
 from dl.training.workdir import read_metrics

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dl import registry
-from dl.data.dataset import Source
+from dl.dataset import Source
 from dl.errors import UserError
 
 CENTRE = 0.875  # of the shorter side that is kept for evaluation

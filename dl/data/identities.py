@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
-from dl.data.dataset import Arrays, Source
 from dl.data.resizing import Mapped
 from dl.data.slicing import View
+from dl.dataset import Arrays, Source
 from dl.errors import UserError
 
 PAIR_DRAWS = 6  # numbers that a pair takes

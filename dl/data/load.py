@@ -5,10 +5,10 @@ from ml_collections import ConfigDict
 
 from dl import registry
 from dl.data.cropping import Cropped, random_crop
-from dl.data.dataset import Arrays, Dataset, Info, Source
 from dl.data.resizing import check_size, cut_margin, fit_source
 from dl.data.slicing import take
 from dl.data.sources import builders
+from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError, unknown
 
 

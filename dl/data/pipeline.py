@@ -13,15 +13,15 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from dl import mesh as meshes
 from dl import registry
 from dl.config import variants
 from dl.data import augmentation
 from dl.data.batches.examples import Read
-from dl.data.dataset import Source
 from dl.data.streaming import stream
+from dl.dataset import Source
 from dl.errors import UserError
-from dl.training import mesh as meshes
-from dl.training.task import Batch, Tree
+from dl.task import Batch, Tree
 
 RESIDENT_BYTES = 2 << 30  # a split up to this size is put on an accelerator whole
 

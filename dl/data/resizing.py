@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dl.data.dataset import Arrays, Source
+from dl.dataset import Arrays, Source
 from dl.errors import UserError
 
 FITS = ("pad", "resize", "crop")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dl.data.dataset import Arrays, Source
+from dl.dataset import Arrays, Source
 from dl.errors import UserError, unknown
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from absl import flags
 
-from dl.data.dataset import Drawn, Source
+from dl.dataset import Drawn, Source
 
 
 def stream(

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dl.artifacts import Artifact, Images, Table
-from dl.data.dataset import Info
+from dl.dataset import Info
+from dl.evaluation.feature_extractor import FeatureExtractor
 from dl.evaluation.generative import class_coverage, frechet_distance, nearest, parzen_log_likelihood, slerp
-from dl.evaluation.judge import Judge
 from dl.models.gan_mlp import Players
-from dl.training.task import Evaluation
+from dl.task import Evaluation
 
 COMPARED = 500  # samples whose nearest image is looked for
 WINDOWS = np.array([0.1, 0.13, 0.16, 0.2, 0.25, 0.3])  # widths tried for the Parzen window
@@ -21,11 +21,11 @@ ROWS, COLUMNS = 6, 10  # of the grids
 
 
 class View(NamedTuple):
-    """Images that were standardised by `mean` and `std`; `confident` is the probability from which on the judge is sure.
+    """Images that were standardised by `mean` and `std`; `confident` is the probability from which on the classifier is sure.
 
     Metrics, of as many samples as the split has images:
 
-        frechet, frechet_random     squared Frechet distance of the judge's features of samples and of the split's images
+        frechet, frechet_random     squared Frechet distance of the extractor's features of samples and of the split's images
         nearest                     mean distance (root mean square over pixels in 0..1) of 500 samples to the nearest image of
                                     the split; on a split of training images it shows copying, if it is less than on unseen ones
         nearest_real                the same of 500 of the split's own images to the others
@@ -38,7 +38,7 @@ class View(NamedTuple):
     """
 
     info: Info
-    judge: Judge
+    extractor: FeatureExtractor
     mean: np.ndarray
     std: np.ndarray
     confident: float = 0.9
@@ -53,7 +53,7 @@ class View(NamedTuple):
         made: dict[str, Array] = {}
         for name, images in (("real", real), ("sample", fake)):
             pixels = self.pixels(images)
-            features, probabilities = self.judge.look(pixels)
+            features, probabilities = self.extractor.extract(pixels)
             made |= {name: jnp.round(255 * pixels).astype(jnp.uint8), f"{name}_features": features}
             if probabilities is not None:
                 made[f"{name}_class"] = probabilities.argmax(-1).astype(jnp.int32)
@@ -65,7 +65,7 @@ class View(NamedTuple):
         real, samples = flat(outputs["real"]), flat(outputs["sample"])
         few = np.arange(min(COMPARED, len(real)))
         numbers = {
-            self.judge.name: frechet_distance(outputs["real_features"], outputs["sample_features"]),
+            self.extractor.name: frechet_distance(outputs["real_features"], outputs["sample_features"]),
             "nearest": float(nearest(samples[few], real).distance.mean()),
             "nearest_real": float(nearest(real[few], real, own=few).distance.mean()),
         }

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Array
 
 from dl.artifacts import Artifact, Curves, Scatter, Table
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.evaluation.generative import expectation_maximisation, frechet_distance, modes
 from dl.models.gan_mlp import Players
-from dl.training.task import Evaluation
+from dl.task import Evaluation
 
 SHOWN = 1000  # points of each kind in the plot
 

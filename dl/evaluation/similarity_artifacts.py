@@ -8,7 +8,7 @@ from dl.artifacts import Artifact, Curves, Images, Scatter, Table
 from dl.evaluation import one_shot
 from dl.evaluation.one_shot import Distance, Episode, euclidean
 from dl.evaluation.verification import Pairs, roc
-from dl.training.task import Evaluation
+from dl.task import Evaluation
 
 SHOWN = 8  # rows of neighbours, and of mistakes
 NEIGHBOURS = 7

@@ -8,13 +8,13 @@ import numpy as np
 
 from dl.artifacts import Artifact, Images, Scatter
 from dl.errors import UserError
+from dl.evaluation.feature_extractor import random as random_features
 from dl.evaluation.generated_images import COLUMNS, View
 from dl.evaluation.generative import lerp, slerp
-from dl.evaluation.judge import by_chance
-from dl.experiment import Experiment
 from dl.models.gan_mlp import Players
+from dl.task import Tree
 from dl.tasks.adversarial import build_players
-from dl.training.task import Tree
+from dl.training.assembly import Experiment
 
 WAYS = {"slerp": slerp, "lerp": lerp}
 SPREAD = 0.25  # of the noise around the result of an arithmetic (Radford et al. 2016, section 6.3.2)
@@ -65,7 +65,7 @@ def generate(
             "samples": Scatter(np.pad(points, ((0, 0), (0, 2 - points.shape[1]))), np.zeros(samples, np.int64), ("generator",))
         }
     mean, std = (np.asarray(config.dataset[name], np.float32) for name in ("mean", "std"))
-    view = View(info, by_chance(), mean, std)
+    view = View(info, random_features(), mean, std)
     if interpolate:
         z, label = _between(interpolate, way, players, key, classes)
         return {"interpolation": Images(view.shown(made(z, label)), columns=COLUMNS)}

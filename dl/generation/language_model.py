@@ -6,11 +6,12 @@ import jax
 import numpy as np
 
 from dl.artifacts import Artifact, Text
-from dl.data.vocabulary import Vocabulary
 from dl.errors import UserError
-from dl.experiment import Experiment
+from dl.models.build import build
+from dl.task import Tree
 from dl.tasks import language_model
-from dl.training.task import Tree
+from dl.training.assembly import Experiment
+from dl.vocabulary import Vocabulary
 
 
 def generate(
@@ -47,7 +48,7 @@ def generate(
     vocabulary = Vocabulary(experiment.dataset.info.class_names)
     begun = vocabulary.encode(prompt)
     fed = begun if len(begun) else np.array([vocabulary.start])
-    model = language_model.build_model(experiment.config, experiment.dataset.info)
+    model = build(experiment.config, num_classes=experiment.dataset.info.num_classes)
     texts = language_model.sample(model, params["model"], fed, key, samples, length, temperature, top_k)
     return {f"sample {n}": Text(vocabulary.decode(np.concatenate([begun, text]))) for n, text in enumerate(texts, 1)}
 

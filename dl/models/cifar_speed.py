@@ -10,7 +10,7 @@
     fc       without bias, divided by 9                 10         2,560
                                                                1,971,640
 
-BatchNorm has biases but no scales. `whiten` is started from the data (`dl.tasks.whitening`) and frozen, but for its bias, by
+BatchNorm has biases but no scales. `whiten` is started from the data (`dl.transfer.whitening`) and frozen, but for its bias, by
 the configuration. The first filters of each 3x3 convolution start as the identity: filter i passes channel i on.
 
 Deviations: the bias of `whiten` starts at 0; the running variance of BatchNorm is the mean of biased ones.

@@ -31,12 +31,13 @@ from ml_collections import ConfigDict
 
 from dl import registry
 from dl.artifacts import Artifact
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.errors import UserError, unknown
-from dl.evaluation import generated_images, generated_points, judge
+from dl.evaluation import feature_extractor, generated_images, generated_points
 from dl.models.gan_mlp import Players
+from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 from dl.training import optimizers
-from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+from dl.transfer import trained_classifier
 
 Scores = Float[Array, " batch"]  # logits of D
 LOSSES = ("non_saturating", "saturating")
@@ -156,8 +157,8 @@ def adversarial(
 
     def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
         make = jax.jit(lambda z, label: sample(params, variables, z, label))
-        judge_ = jax.jit(lambda x, label: play("discriminator", params, variables["discriminator"], x, label, None)[0])
-        return view.render(players, make, lambda x, label: nn.sigmoid(judge_(x, label)), evaluation, key)
+        score = jax.jit(lambda x, label: play("discriminator", params, variables["discriminator"], x, label, None)[0])
+        return view.render(players, make, lambda x, label: nn.sigmoid(score(x, label)), evaluation, key)
 
     objectives = {
         "discriminator": Objective(discriminate, ("discriminator",), optimizers["discriminator"]),
@@ -171,7 +172,8 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     """The task of a configuration.
 
     `config.task`: `loss`, `discriminator_steps`, `label_smoothing`; `discriminator_optimizer`, a section that replaces settings
-    of `config.optimizer` for the discriminator; `classifier`, the workdir of a trained classifier that judges images (without
+    of `config.optimizer` for the discriminator; `classifier`, the workdir of a trained classifier whose features
+    measure images (without
     it, fixed random features do); `confident`, the probability from which on it is sure; `parzen`, whether to estimate
     likelihoods.
 
@@ -184,9 +186,9 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     own = {**config.optimizer.to_dict(), **settings.pop("discriminator_optimizer", {})}
     players = build_players(config, info)
     if "image" in info.shapes:
-        looks = judge.classifier(workdir, info) if workdir else judge.by_chance()
+        extractor = trained_classifier.feature_extractor(workdir, info) if workdir else feature_extractor.random()
         mean_, std = np.asarray(config.dataset.mean, np.float32), np.asarray(config.dataset.std, np.float32)
-        view: Any = generated_images.View(info, looks, mean_, std, confident, parzen)
+        view: Any = generated_images.View(info, extractor, mean_, std, confident, parzen)
     else:
         view = generated_points.View(info)
     made = {

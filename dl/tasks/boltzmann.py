@@ -19,15 +19,15 @@ from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 
 from dl.artifacts import Artifact, Images
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.errors import UserError, unknown
 from dl.evaluation.embedding import chosen, embeddings
 from dl.evaluation.filters import first_layer_filters
 from dl.models.autoencoder import Stack
 from dl.models.rbm import DeepBeliefNet
-from dl.tasks.reconstruction import EXAMINED, SHOWN, build_model, check_pixels, coder, cross_entropy, reconstructions
+from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+from dl.tasks.reconstruction import EXAMINED, SHOWN, build_stack, check_pixels, coder, cross_entropy, reconstructions
 from dl.training import optimizers
-from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 
 SWEEPS = (1, 10, 100, 1000)  # of Gibbs sampling, after which samples are shown
 
@@ -158,7 +158,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     for key in settings:
         if key not in SETTINGS:
             raise unknown("setting of the task 'restricted_boltzmann_machine'", key, SETTINGS)
-    model = build_model(config, info)
+    model = build_stack(config, info)
     if not isinstance(model, DeepBeliefNet) or len(model.hidden) != 1:
         raise UserError(
             "a restricted Boltzmann machine is the model 'deep_belief_net' with one layer, e.g. model.hidden=(500,)."

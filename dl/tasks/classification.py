@@ -6,12 +6,12 @@ mix * loss(label) + (1 - mix) * loss(label_mix) (Zhang et al. 2018).
 A model may sow scores of auxiliary classifiers into the collection "auxiliary" in training (GoogLeNet: Szegedy et al. 2015,
 section 5). With `config.task.auxiliary` = w, 0.3 there, what is minimised is loss + w * the sum of theirs.
 
-Transfer: `config.task.weights` starts the model from a run or from published weights (`dl.tasks.initial_weights`), its head
-made anew where the classes are others, and whatever `config.task.anew` matches. Layers that the optimizer's rules freeze cost
-no gradient, and their batch normalisation stands still too, unless `config.task.frozen_statistics` is False.
+Transfer: `config.task.weights` starts the model from a run or from published weights (`dl.transfer.initial_weights`). Its head
+is reinitialised where the classes differ, and so is what `config.task.reinitialise` matches. Layers that the optimizer's rules
+freeze cost no gradient; their batch normalisation is frozen too, unless `config.task.frozen_statistics` is False.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -25,14 +25,15 @@ from ml_collections import ConfigDict
 from dl import registry
 from dl.artifacts import Artifact, Images, Matrix
 from dl.data import augmentation
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.errors import UserError, unknown
 from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
 from dl.evaluation.filters import first_layer_filters
-from dl.layers.frozen import Frozen, constant, frozen, nothing, still_statistics
-from dl.tasks import initial_weights, whitening
+from dl.models import build as models
+from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 from dl.training import optimizers
-from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+from dl.transfer import initial_weights, whitening
+from dl.transfer.frozen import Frozen, constant, frozen, frozen_statistics, nothing
 
 Scores = Float[Array, "batch classes"]
 Labels = Int[Array, " batch"]
@@ -75,8 +76,8 @@ def classification(
     loss: Callable[[Scores, Labels], Losses] = cross_entropy,
     views: Callable[[jax.Array, Batch], Batch] | None = None,
     samples: int = 1,
-    still: Frozen = nothing,
-    frozen_statistics: bool = True,
+    is_frozen: Frozen = nothing,
+    freeze_statistics: bool = True,
     auxiliary: float = 0.0,
 ) -> Task:
     """A classifier.
@@ -89,8 +90,8 @@ def classification(
         loss: scores, labels -> loss of each example.
         views: augmentation at test time; predictions are averaged over `samples` of its copies.
         samples: see `views`.
-        still: the parameters that the optimizer leaves as they are.
-        frozen_statistics: batch normalisation with such parameters keeps its statistics too.
+        is_frozen: the parameters that the optimizer leaves as they are.
+        freeze_statistics: batch normalisation with such parameters keeps its statistics too.
         auxiliary: the weight of the losses of auxiliary scores.
     """
 
@@ -99,8 +100,8 @@ def classification(
         if key is None:
             scores: Any = model.apply(inputs, images, train=False)
             return scores, variables
-        inputs["params"] = constant(params, still)["model"]
-        with still_statistics("model", still if frozen_statistics else nothing):
+        inputs["params"] = constant(params, is_frozen)["model"]
+        with frozen_statistics("model", is_frozen if freeze_statistics else nothing):
             mutable = [*variables, "auxiliary"] if auxiliary else list(variables)
             scores, new = model.apply(inputs, images, train=True, rngs={"dropout": key}, mutable=mutable)
         return scores, {**variables, **new}
@@ -174,7 +175,8 @@ def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Art
 
 def build(config: ConfigDict, info: Info, steps: int) -> Task:
     """The task of a configuration. `config.task`: `loss` (cross_entropy, map, squared_error), `smoothing` or `rubbish` with it;
-    `auxiliary`; `weights`, `anew` and `frozen_statistics` for transfer; `whitened`, a convolution that starts from the data.
+    `auxiliary`; `weights`, `reinitialise` and `frozen_statistics` for transfer; `whitened`, a
+    convolution that starts from the data.
 
     Raises:
         UserError: an unknown model, loss or setting, data without labels or images, or weights that do not fit.
@@ -183,7 +185,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
         raise UserError(f"classification needs labelled images, and the dataset {info.name} has none.")
     settings: dict[str, Any] = config.task.to_dict()
     settings.pop("name")
-    weights, anew = settings.pop("weights", ""), settings.pop("anew", "")
+    weights, reinitialise = settings.pop("weights", ""), settings.pop("reinitialise", "")
     statistics, auxiliary = settings.pop("frozen_statistics", True), settings.pop("auxiliary", 0.0)
     if auxiliary < 0:
         raise UserError(f"task.auxiliary must not be negative, got {auxiliary:g}.")
@@ -196,7 +198,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
 
     def of(info: Info) -> Task:
         return classification(
-            build_model(config, info),
+            models.build(config, num_classes=info.num_classes),
             info,
             optimizer,
             steps,
@@ -213,16 +215,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
         return task
     given = initial_weights.read(config, weights, info.manual_dir)
     more_classes = info._replace(num_classes=info.num_classes + 1)
-    return initial_weights.started(task, given, anew, lambda: initial_weights.head(task, lambda: of(more_classes)))
-
-
-def build_model(config: ConfigDict, info: Info) -> nn.Module:
-    """The model of `config.model` for the classes of the data, computing in `config.dtype`."""
-    settings: Mapping[str, Any] = config.model.to_dict()
-    name = settings["name"]
-    make = registry.find("dl.models", "model", name)
-    rest = {key: value for key, value in settings.items() if key != "name"}
-    return registry.call(make, f"the model {name}", rest, num_classes=info.num_classes, dtype=jnp.dtype(config.dtype))
+    return initial_weights.started(task, given, reinitialise, lambda: initial_weights.head(task, lambda: of(more_classes)))
 
 
 def test_time_views(config: ConfigDict) -> Callable[[jax.Array, Batch], Batch] | None:

@@ -19,14 +19,15 @@ from ml_collections import ConfigDict
 
 from dl import registry
 from dl.artifacts import Artifact, Curves, Table, Text
-from dl.data.dataset import Info
-from dl.data.vocabulary import Vocabulary
+from dl.dataset import Info
 from dl.errors import UserError
 from dl.evaluation import gradient_flow
 from dl.evaluation.sampling import continue_text
+from dl.models import build as models
 from dl.models.recurrent_lm import RecurrentLM
+from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 from dl.training import optimizers
-from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+from dl.vocabulary import Vocabulary
 
 NAT = 1 / np.log(2)  # bits in a nat
 CHUNK = 128  # predictions whose logits are kept at a time in evaluation
@@ -207,14 +208,6 @@ def _reach(model: RecurrentLM, params: Tree, nothing: Array, windows: Array) -> 
     return gradient_flow.norms_by_distance(jax.grad(last_loss)(nothing))
 
 
-def build_model(config: ConfigDict, info: Info) -> Any:
-    """The model of `config.model` for the symbols of the text."""
-    settings = config.model.to_dict()
-    name = settings.pop("name")
-    make = registry.find("dl.models", "model", name)
-    return registry.call(make, f"the model {name}", settings, num_classes=info.num_classes, dtype=jnp.dtype(config.dtype))
-
-
 def build(config: ConfigDict, info: Info, steps: int) -> Task:
     """The task of a configuration. `config.task`: `summed`, `compare_cells` (see `language_model`).
 
@@ -229,7 +222,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     settings = {key: value for key, value in config.task.to_dict().items() if key != "name"}
     given: Sequence[str] = ("model", "info", "optimizer", "steps", "batch_size")
     registry.check(language_model, "the task language_model", settings, given)
-    model = build_model(config, info)
+    model = models.build(config, num_classes=info.num_classes)
     return language_model(model, info, optimizers.build(config.optimizer, steps), steps, config.batch_size, **settings)
 
 

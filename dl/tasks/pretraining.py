@@ -22,17 +22,18 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from dl.artifacts import Artifact
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.errors import UserError, unknown
 from dl.evaluation.embedding import chosen, embeddings
 from dl.layers.corruption import Corruption, corruption
 from dl.models.autoencoder import Stack
 from dl.models.rbm import DeepBeliefNet
+from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 from dl.tasks import boltzmann, classification
 from dl.tasks.reconstruction import (
     EXAMINED,
     SHOWN,
-    build_model,
+    build_stack,
     check_pixels,
     coder,
     find_loss,
@@ -41,7 +42,6 @@ from dl.tasks.reconstruction import (
     weight,
 )
 from dl.training import optimizers
-from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 
 # (params, layer, code below [B, ...], key) -> (what is minimised, metrics)
 LayerLoss = Callable[[Tree, int, Array, Array], tuple[Float[Array, ""], Metrics]]
@@ -234,7 +234,7 @@ def build_autoencoder(config: ConfigDict, info: Info, steps: int) -> Task:
         UserError: an unknown model, loss, noise or setting, as many amounts as there are no layers, data without labels.
     """
     settings = _check(config, ("name", "pretraining", "finetune", "dropout", "loss", "noise", "contraction"))
-    model = build_model(config, info)
+    model = build_stack(config, info)
     image = jnp.zeros((1, *info.shapes["image"]))
     layers = len(jax.eval_shape(lambda key: model.init(key, image), jax.random.key(0))["params"])
     noise = dict(settings.get("noise", {}))
@@ -257,7 +257,7 @@ def build_belief_net(config: ConfigDict, info: Info, steps: int) -> Task:
         UserError: another model than a deep belief net, an unknown setting, data without labels, pixels that are not in 0..1.
     """
     settings = _check(config, ("name", "pretraining", "finetune", "dropout", "k"))
-    model = build_model(config, info)
+    model = build_stack(config, info)
     if not isinstance(model, DeepBeliefNet):
         raise UserError(f"the task 'deep_belief_net' needs the model of that name, not {config.model.name!r}.")
     check_pixels(config)

@@ -26,15 +26,16 @@ from ml_collections import ConfigDict
 
 from dl import registry
 from dl.artifacts import Artifact, Images, Scatter
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.errors import UserError, unknown
 from dl.evaluation.embedding import chosen, embeddings
 from dl.evaluation.filters import first_layer_filters
 from dl.evaluation.reconstruction import Map, against_pca, comparison, decoded_plane
 from dl.layers.corruption import Corruption, corruption
+from dl.models import build as models
 from dl.models.autoencoder import Stack, visible
+from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 from dl.training import optimizers
-from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 
 Loss = Callable[[Stack, int, Array, Array], Array]  # (model, layer, net input of what it sees, target) -> [B]
 
@@ -168,7 +169,7 @@ def artifacts(
     return shown | embeddings(codes.reshape(len(codes), -1), labels, info.class_names)
 
 
-def build_model(config: ConfigDict, info: Info) -> Stack:
+def build_stack(config: ConfigDict, info: Info) -> Stack:
     """The autoencoder of `config.model` for the images of the data, computing in `config.dtype`.
 
     Raises:
@@ -176,15 +177,12 @@ def build_model(config: ConfigDict, info: Info) -> Stack:
     """
     if "image" not in info.shapes:
         raise UserError(f"an autoencoder needs images, and the dataset {info.name} has none.")
-    settings: Mapping[str, Any] = config.model.to_dict()
-    make: Any = registry.find("dl.models", "model", settings["name"])
+    make = models.find(config)
     if not (isinstance(make, type) and issubclass(make, Stack)):
         public = registry.public("dl.models")
         stacks = sorted(n for n, model in public.items() if isinstance(model, type) and issubclass(model, Stack))
-        raise UserError(f"the model {settings['name']!r} is no autoencoder. Choices: {', '.join(stacks)}.")
-    rest = {key: value for key, value in settings.items() if key != "name"}
-    what = f"the model {settings['name']}"
-    return registry.call(make, what, rest, shape=tuple(info.shapes["image"]), dtype=jnp.dtype(config.dtype))
+        raise UserError(f"the model {config.model.name!r} is no autoencoder. Choices: {', '.join(stacks)}.")
+    return models.build(config, shape=tuple(info.shapes["image"]))
 
 
 def find_loss(name: str, model: Stack, config: ConfigDict, layers: int = 1) -> Loss:
@@ -235,7 +233,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     for key in settings:
         if key not in SETTINGS:
             raise unknown("setting of the task 'reconstruction'", key, SETTINGS)
-    model = build_model(config, info)
+    model = build_stack(config, info)
     contraction = weight(settings, "contraction")
     layers = jax.eval_shape(lambda k: model.init(k, jnp.zeros((1, *info.shapes["image"]))), jax.random.key(0))["params"]
     if contraction and any("kernel" not in layer for layer in layers.values()):

@@ -27,14 +27,14 @@ from ml_collections import ConfigDict
 
 from dl import registry
 from dl.artifacts import Artifact
-from dl.data.dataset import Arrays, Info, Source
 from dl.data.identities import feature_of
+from dl.dataset import Arrays, Info, Source
 from dl.errors import UserError, unknown
 from dl.evaluation import one_shot, similarity_artifacts, verification
 from dl.layers.weighted_l1 import WeightedL1
-from dl.tasks.classification import build_model
+from dl.models.build import build as build_model
+from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 from dl.training import optimizers
-from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
 
 BATCHES = {"contrastive": "pairs", "weighted_l1": "pairs", "triplet": "classes"}
 FEATURES = ("label", "alphabet", "drawer", "run", "role")  # that are kept beside the embedding, where there are such
@@ -228,7 +228,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     registry.check(Settings, "the task similarity", given, ())
     settings = Settings(**given)
     _check(settings, config, info)
-    tower = build_model(config, info._replace(num_classes=settings.embedding))
+    tower = build_model(config, num_classes=settings.embedding)
     return similarity(tower, info, optimizers.build(config.optimizer, steps), steps, settings)
 
 

@@ -36,15 +36,15 @@ from ml_collections import ConfigDict
 from dl.artifacts import Artifact, Images, Table
 from dl.data import pictures
 from dl.data.colour_transfer import with_luminance
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.errors import UserError, unknown
 from dl.evaluation import style
 from dl.interop import published as interop
 from dl.interop import weights
+from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree
 from dl.tasks import style_subject
 from dl.tasks.style_subject import Subject
 from dl.training import optimizers
-from dl.training.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree
 
 DEFAULTS: dict[str, Any] = {
     "content": "",

@@ -14,8 +14,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from dl.errors import UserError
+from dl.task import Tree
 from dl.training import manifest
-from dl.training.task import Tree
 
 FOLDER = "checkpoints"
 VALUE = "value"  # the name under which Orbax keeps what the best is chosen by

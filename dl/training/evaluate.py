@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from dl import mesh as meshes
 from dl.data.pipeline import EvaluationBatches
-from dl.training import mesh as meshes
-from dl.training.state import TrainState
-from dl.training.task import Batch, Metrics, Task, Tree
+from dl.state import TrainState
+from dl.task import Batch, Metrics, Task, Tree
 
 EVALUATION_KEY = 0xE7A1  # folded into the run's key, so that an evaluation's draws are not those of a step
 

@@ -14,14 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from dl.data.pipeline import Stream
-from dl.experiment import Experiment
 from dl.layers import calls as layer_calls
 from dl.layers.backend import stock_operations
 from dl.layers.calls import Call
+from dl.state import TrainState, path_name
+from dl.task import Task, Tree
 from dl.training import flops
-from dl.training.state import TrainState, create, path_name
+from dl.training.assembly import Experiment, create
 from dl.training.step import train_step
-from dl.training.task import Task, Tree
 
 Shape = tuple[int, ...]
 

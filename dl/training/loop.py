@@ -11,17 +11,17 @@ import jax
 import numpy as np
 import optax
 
+from dl import mesh as meshes
 from dl.data.pipeline import Stream, read_block
-from dl.experiment import Experiment
-from dl.training import mesh as meshes
+from dl.state import TrainState
+from dl.task import Batch, Tree
+from dl.training.assembly import Experiment
 from dl.training.evaluate import Evaluated, evaluator
 from dl.training.meter import Meter
 from dl.training.plan import Block, blocks, due, history, stop_early
 from dl.training.preemption import watch
 from dl.training.progress import Progress
-from dl.training.state import TrainState
 from dl.training.step import dispatch
-from dl.training.task import Batch, Tree
 from dl.training.workdir import MetricsFile
 
 READ_AHEAD = 2  # dispatches whose batches are made while the device works

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from dl.errors import UserError
+from dl.task import Metrics
 from dl.training.plan import Block
-from dl.training.task import Metrics
 
 
 class Meter:

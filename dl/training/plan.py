@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dl.errors import UserError
-from dl.training.task import Phase
+from dl.task import Phase
 
 
 def total_steps(config: ConfigDict, examples: int) -> int:

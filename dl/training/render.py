@@ -4,10 +4,10 @@ from pathlib import Path
 
 import jax
 
-from dl.experiment import Experiment
 from dl.report import artifacts
+from dl.task import Evaluation, Tree
+from dl.training.assembly import Experiment
 from dl.training.evaluate import Evaluated
-from dl.training.task import Evaluation, Tree
 
 
 def render_splits(experiment: Experiment, workdir: Path, shown: tuple[Tree, Tree], evaluated: dict[str, Evaluated]) -> None:

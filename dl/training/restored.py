@@ -7,9 +7,9 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from dl.errors import UserError
-from dl.experiment import Experiment, assemble
-from dl.training.state import TrainState
-from dl.training.task import Tree
+from dl.state import TrainState
+from dl.task import Tree
+from dl.training.assembly import Experiment, assemble
 
 
 class Restored(NamedTuple):

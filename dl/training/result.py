@@ -13,10 +13,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dl.config import config_hash
-from dl.experiment import Experiment
+from dl.state import digests
+from dl.task import Phase, Tree
+from dl.training.assembly import Experiment
 from dl.training.evaluate import Evaluated, evaluator
-from dl.training.state import digests
-from dl.training.task import Phase, Tree
 from dl.training.workdir import statistics
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets", "grain")

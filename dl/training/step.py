@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dl.training.state import TrainState
-from dl.training.task import Batch, Metrics, Objective, Phase, Task, Tree
+from dl.state import TrainState
+from dl.task import Batch, Metrics, Objective, Phase, Task, Tree
 
 Prepare = Callable[[Tree, jax.Array, Batch], Batch]  # (constants, key, batch as fetched) -> batch as the task sees it
 

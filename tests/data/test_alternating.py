@@ -8,8 +8,8 @@ import pytest
 from dl.data import augmentation
 from dl.data.batches.alternating import alternating, mirrored
 from dl.data.batches.examples import examples
-from dl.data.dataset import Arrays
 from dl.data.order import example_indices
+from dl.dataset import Arrays
 from dl.errors import UserError
 
 SIZE = 300

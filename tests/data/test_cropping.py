@@ -7,8 +7,8 @@ from PIL import Image
 
 from dl.data.batches.examples import NumbersAt, examples
 from dl.data.cropping import NUMBERS, Cropped, RandomCrop, central_window, random_crop, random_window, resized
-from dl.data.dataset import Drawn, Source
 from dl.data.load import load
+from dl.dataset import Drawn, Source
 from dl.errors import UserError
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from dl.data.batches.pairs import classes, pairs
-from dl.data.dataset import Arrays
 from dl.data.identities import feature_of, identities, sample_pairs
 from dl.data.pipeline import fetch, standardise
 from dl.data.resizing import Fitted
 from dl.data.slicing import View
+from dl.dataset import Arrays
 from dl.errors import UserError
 
 

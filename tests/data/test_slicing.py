@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from dl.config import base
-from dl.data.dataset import Arrays
 from dl.data.load import load
 from dl.data.resizing import Fitted, check_size, cut_margin, fit_images, fit_source
 from dl.data.slicing import View, names_in, resolve, take
+from dl.dataset import Arrays
 from dl.errors import UserError
 
 LENGTHS = {"train": 1797, "test": 55}

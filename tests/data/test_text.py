@@ -8,8 +8,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from dl.data.load import load
-from dl.data.vocabulary import Vocabulary
 from dl.errors import UserError
+from dl.vocabulary import Vocabulary
 
 
 def settings(name="text", splits=None, **rest):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dl.data.batches.windows import rows, windows, windows_per_epoch
-from dl.data.dataset import Arrays
+from dl.dataset import Arrays
 from dl.errors import UserError
 
 

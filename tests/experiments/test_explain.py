@@ -13,12 +13,13 @@ import numpy as np
 import optax
 import pytest
 
+from dl import mesh
 from dl.config import base
-from dl.data.dataset import Arrays, Dataset, Info
-from dl.experiment import Experiment, assemble
-from dl.training import flops, mesh
+from dl.dataset import Arrays, Dataset, Info
+from dl.task import Objective, Phase, Task, mean
+from dl.training import flops
+from dl.training.assembly import Experiment, assemble
 from dl.training.explain import explain
-from dl.training.task import Objective, Phase, Task, mean
 from experiments import explain as program
 from tests.training import tasks
 

@@ -7,10 +7,10 @@ from PIL import Image
 
 from dl.artifacts import Images
 from dl.errors import UserError
-from dl.experiment import assemble
 from dl.generation import adversarial as generation
 from dl.models.gan_mlp import gan_mlp
 from dl.report import montage
+from dl.training.assembly import assemble
 from tests.tasks.test_adversarial import images, toy
 
 KEY = jax.random.key(3)

@@ -7,13 +7,13 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from configs import imagenet_alexnet
-from dl import registry
-from dl.data.dataset import Arrays, Dataset, Info
+from dl import mesh, registry
+from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError
 from dl.layers.pooling import max_pool
 from dl.layers.response_normalisation import local_response_norm
 from dl.tasks.classification import classification
-from dl.training import mesh, optimizers
+from dl.training import optimizers
 from tests.training import tasks
 
 LAYERS = {

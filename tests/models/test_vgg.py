@@ -9,8 +9,8 @@ import pytest
 from configs import imagenet_vgg16
 from dl import registry
 from dl.errors import UserError
-from dl.experiment import assemble
 from dl.models.vgg import VGG
+from dl.training.assembly import assemble
 from dl.training.explain import explain
 from experiments import explain as program
 

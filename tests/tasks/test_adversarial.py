@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 
 from dl.data.load import load
 from dl.errors import UserError
-from dl.experiment import Experiment, assemble
 from dl.tasks import adversarial
+from dl.training.assembly import Experiment, assemble
 from dl.training.step import descend
 from tests.training.tasks import experiment, hashes, run, settings
 

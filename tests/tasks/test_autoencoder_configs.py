@@ -5,7 +5,7 @@ import runpy
 import pytest
 
 from dl.errors import UserError
-from dl.experiment import assemble
+from dl.training.assembly import assemble
 from dl.training.explain import explain
 from tests.conftest import REPOSITORY
 

@@ -6,8 +6,8 @@ import pytest
 
 from dl.config import base
 from dl.errors import UserError
-from dl.experiment import assemble
-from dl.training.task import Evaluation
+from dl.task import Evaluation
+from dl.training.assembly import assemble
 from tests.training.tasks import hashes, run
 
 

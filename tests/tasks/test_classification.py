@@ -8,10 +8,10 @@ import optax
 import pytest
 
 from dl.config import base
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.errors import UserError
-from dl.experiment import assemble
 from dl.tasks.classification import classification, cross_entropy
+from dl.training.assembly import assemble
 
 INFO = Info("images", {"image": (2, 2, 1)}, 3)
 

@@ -9,15 +9,16 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.tiny_shakespeare_lstm import get_config
-from dl.data.vocabulary import Vocabulary
 from dl.errors import UserError
 from dl.evaluation.sampling import choose
-from dl.experiment import assemble
 from dl.generation.language_model import generate
+from dl.models.build import build
 from dl.tasks import language_model
+from dl.training.assembly import assemble
 from dl.training.evaluate import evaluator
 from dl.training.loop import train
 from dl.training.progress import Progress
+from dl.vocabulary import Vocabulary
 
 KEY = jax.random.key(0)
 
@@ -55,7 +56,7 @@ def test_windows_with_the_carry_are_the_text_read_in_one_go():
     state = experiment.initial_state()
     params, variables = first_replica((state.params, state.variables))
     batches = experiment.streams()["train"].reads[0](0, 5, np.arange(8))
-    model = language_model.build_model(config, experiment.dataset.info)
+    model = build(config, num_classes=experiment.dataset.info.num_classes)
     whole = np.concatenate([batches["tokens"][0, :, :1], *(t[:, 1:] for t in batches["tokens"])], axis=1).astype(np.int32)
     expected = language_model.row_losses(model, params["model"], jnp.asarray(whole)).reshape(8, 5, 16).mean((0, 2))
     objective = experiment.task.objectives["predict"]
@@ -88,7 +89,7 @@ def test_evaluation_counts_every_symbol_once_whatever_the_rows_and_batches(train
     experiment, done = trained
     params = first_replica(done.state.params)["model"]
     tokens = jnp.asarray(experiment.dataset.splits["test"].features["token"], jnp.int32)
-    model = language_model.build_model(experiment.config, experiment.dataset.info)
+    model = build(experiment.config, num_classes=experiment.dataset.info.num_classes)
     logits, _ = model.apply({"params": params}, tokens[None, :-1])
     exact = float(language_model.symbol_losses(logits, tokens[None, 1:]).mean())
     for count, context, batch_size in ((1, 0, 10), (5, 10**6, 2), (3, 10**6, 10)):  # with all of the past every row is exact
@@ -180,7 +181,7 @@ def test_the_report_shows_samples_losses_and_gradients(trained):
     assert sum(row[1] for row in table.rows) == outputs["counted"].sum()
     assert all(a[1] * a[2] >= b[1] * b[2] - 0.1 * b[1] for a, b in itertools.pairwise(table.rows))
     reach = language_model.reach(
-        language_model.build_model(experiment.config, experiment.dataset.info), params, outputs["tokens"]
+        build(experiment.config, num_classes=experiment.dataset.info.num_classes), params, outputs["tokens"]
     )
     assert np.isfinite(reach).all() and reach[0] > reach[20] > 0
 

@@ -8,7 +8,7 @@ import pytest
 
 from dl.config import base
 from dl.errors import UserError
-from dl.experiment import assemble
+from dl.training.assembly import assemble
 from dl.training.explain import explain
 from tests.training.tasks import hashes, run
 

@@ -11,10 +11,10 @@ from dl.artifacts import Images, Scatter, Table
 from dl.config import base
 from dl.data.load import load
 from dl.errors import UserError
-from dl.experiment import assemble
 from dl.models.autoencoder import DenseAutoencoder
+from dl.task import Evaluation
 from dl.tasks.reconstruction import reconstruction
-from dl.training.task import Evaluation
+from dl.training.assembly import assemble
 from tests.training.tasks import curve, experiment, hashes, run, settings
 
 

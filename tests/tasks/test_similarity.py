@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.errors import UserError
-from dl.experiment import assemble
 from dl.tasks import similarity
+from dl.training.assembly import assemble
 from dl.training.loop import train
 from dl.training.progress import Progress
 from dl.training.workdir import read_metrics

@@ -7,11 +7,11 @@ from configs import style_transfer as config_file
 from dl.data.colour_transfer import luminance, match_colours, match_luminance, with_luminance
 from dl.errors import UserError
 from dl.evaluation import style
-from dl.experiment import assemble
+from dl.task import Evaluation
+from dl.training.assembly import assemble
 from dl.training.loop import train
 from dl.training.progress import Progress
 from dl.training.step import dispatch
-from dl.training.task import Evaluation
 
 
 def settings(**task):

@@ -1,4 +1,4 @@
-"""Small tasks of every kind, written with nothing but `dl.training.task`: what the engine takes without a special case."""
+"""Small tasks of every kind, written with nothing but `dl.task`: what the engine takes without a special case."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,13 +11,14 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from dl import mesh
 from dl.config import base
-from dl.data.dataset import Arrays, Dataset, Info
-from dl.experiment import Experiment
-from dl.training import loop, mesh
+from dl.dataset import Arrays, Dataset, Info
+from dl.state import digests
+from dl.task import Objective, Phase, Task, mean
+from dl.training import loop
+from dl.training.assembly import Experiment
 from dl.training.progress import Progress
-from dl.training.state import digests
-from dl.training.task import Objective, Phase, Task, mean
 from dl.training.workdir import read_metrics
 
 STEPS = 12

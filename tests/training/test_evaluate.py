@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from dl.state import TrainState
+from dl.task import mean
 from dl.training.evaluate import Evaluated, evaluator
-from dl.training.state import TrainState
-from dl.training.task import mean
 from tests.training.tasks import Net, experiment, settings
 
 

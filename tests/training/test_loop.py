@@ -93,8 +93,8 @@ def test_steps_per_dispatch_changes_rounding_only(tmp_path):
 
 def spoiled(step: int):
     """Pictures of floats of which one is NaN: the first that stands in the batch of `step`, counted from 0."""
-    from dl.data.dataset import Arrays
     from dl.data.order import example_indices
+    from dl.dataset import Arrays
 
     data = pictures()
     image = data.splits["train"].features["image"].astype(np.float32) / 255

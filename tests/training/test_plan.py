@@ -3,8 +3,8 @@ from itertools import pairwise
 import pytest
 
 from dl.errors import UserError
+from dl.task import Phase
 from dl.training.plan import blocks, due, history, phase_at, stop_early, total_steps
-from dl.training.task import Phase
 from tests.training.tasks import settings
 
 PHASES = (Phase(5, ("a",)), Phase(4, ("b",)), Phase(11, ("a", "b")))

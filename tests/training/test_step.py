@@ -4,10 +4,11 @@ import numpy as np
 import optax
 import pytest
 
+from dl.state import TrainState
+from dl.task import Objective, Phase, Task, mean
 from dl.training import optimizers
-from dl.training.state import TrainState, create
+from dl.training.assembly import create
 from dl.training.step import add, dispatch, train_step
-from dl.training.task import Objective, Phase, Task, mean
 from tests.training.tasks import classifier, recurrent
 
 
@@ -268,7 +269,7 @@ def test_pmap_over_eight_devices_takes_the_same_steps_as_jit_over_a_mesh():
     """The old way, kept as an equivalent: each device differentiates its part of the batch, then `lax.pmean`."""
     from jax.sharding import NamedSharding, PartitionSpec
 
-    from dl.training import mesh
+    from dl import mesh
 
     task = regression(optax.adam(0.05))
     objective = task.objectives["fit"]

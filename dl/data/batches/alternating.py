@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from dl.data.batches.examples import Read, examples
-from dl.data.dataset import Source
 from dl.data.order import example_indices
+from dl.dataset import Source
 
 _STREAM = (1 << 64) - 2  # where an order has the epoch in its key
 

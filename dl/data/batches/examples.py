@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from dl.data.cropping import NUMBERS
-from dl.data.dataset import Source
 from dl.data.order import example_indices, permutation
 from dl.data.streaming import stream
+from dl.dataset import Source
 
 _STREAM = (1 << 64) - 1  # where an order has the epoch in its key
 

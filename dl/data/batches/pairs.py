@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from dl.data.batches.examples import Read
-from dl.data.dataset import Source
 from dl.data.identities import PAIR_DRAWS, Identities, feature_of, identities, random_numbers, sample_classes, sample_pairs
+from dl.dataset import Source
 from dl.errors import UserError
 
 RATIOS = (1.0, 10.0)  # of dissimilar to similar pairs

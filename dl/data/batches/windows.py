@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dl.data.batches.examples import Read
-from dl.data.dataset import Arrays, Source
+from dl.dataset import Arrays, Source
 from dl.errors import UserError
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Arrays, Dataset, Info, Source
 from dl.data.resizing import check_size, fit_images
 from dl.data.slicing import names_in
+from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; a larger set is read as it is needed

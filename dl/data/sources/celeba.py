@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Arrays, Dataset, Info, Source
 from dl.data.resizing import check_size
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, registered, verified
+from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError
 
 SUBSET = Archive("celebA_10000_jpg.zip", "082f81e95bea5149a8d17b4920c16eccc04001baecb39a9b304c2096b31dc676")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Arrays, Dataset, Info
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfds_order, verified
+from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError
 
 ARCHIVE = Archive("cifar10_2000train_1000test_png.zip", "ab894b439ee052f81be808c40367c3403c1c0715850414f2b6c56063bac3c437")

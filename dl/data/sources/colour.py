@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Dataset
 from dl.data.sources.archives import Parsed, opened
 from dl.data.sources.known import Known, load_known
+from dl.dataset import Dataset
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _FINE = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError
 
 TEST_EVERY = 5

@@ -10,8 +10,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dl.data import pictures
-from dl.data.dataset import Arrays, Dataset, Info, Source
 from dl.data.resizing import check_size, fit_images
+from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError, unknown
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".bmp")

@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError, unknown
 
 SIZES = {"train": 20_000, "test": 2_000}

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Dataset, Info, Source
 from dl.data.resizing import check_size, fit_images
 from dl.data.slicing import names_in
 from dl.data.sources import builders
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfds_order
 from dl.data.sources.folder import decoded
+from dl.dataset import Dataset, Info, Source
 from dl.errors import UserError
 
 NAME = "imagenet2012"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Dataset, Source
+from dl.dataset import Dataset, Source
 from dl.errors import UserError, unknown
 
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Arrays, Dataset, Info
 from dl.data.slicing import names_in
 from dl.data.sources import builders, preparing
 from dl.data.sources.archives import Archive, Parsed, folder_of, registered, tfds_order, verified
+from dl.dataset import Arrays, Dataset, Info
 
 
 class Known(NamedTuple):

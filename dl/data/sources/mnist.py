@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Dataset
 from dl.data.sources.archives import Parsed, opened, read_idx, read_idx_gz
 from dl.data.sources.known import Known, grey, load_known
+from dl.dataset import Dataset
 from dl.errors import unknown
 
 FILES = {

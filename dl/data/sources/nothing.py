@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Dataset, Info
+from dl.dataset import Dataset, Info
 
 
 class Nothing:

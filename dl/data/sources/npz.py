@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError
 
 KEYS = {"x_train": ("train", "image"), "y_train": ("train", "label"), "x_test": ("test", "image"), "y_test": ("test", "label")}

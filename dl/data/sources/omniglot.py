@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Dataset, Info
 from dl.data.identities import feature_of
 from dl.data.slicing import names_in
 from dl.data.sources import omniglot_trials
 from dl.data.sources.archives import Archive, Parsed, folder_of, opened, tfds_order, verified
 from dl.data.sources.known import Known, load_known, parsed_dataset
+from dl.dataset import Dataset, Info
 
 ZIPS = {
     "train": "images_background.zip",

@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dl.data.dataset import Arrays, Source
 from dl.data.identities import identities, random_numbers, sample_classes
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, verified
+from dl.dataset import Arrays, Source
 from dl.errors import UserError
 
 RUNS = Archive(

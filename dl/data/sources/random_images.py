@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, Info
 
 
 def load_random_images(settings: ConfigDict, data_dir: str | None, manual_dir: str | None) -> Dataset:

@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, Info
 
 SYMBOLS = "".join(map(chr, range(32, 97)))  # 65, as many as tiny Shakespeare has
 

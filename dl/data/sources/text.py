@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Arrays, Dataset, Info
 from dl.data.slicing import names_in
 from dl.data.sources import builders, preparing
 from dl.data.sources.archives import Archive, Parsed, folder_of, how_to_get, opened, registered, verified
-from dl.data.vocabulary import split_words
+from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError, unknown
+from dl.vocabulary import split_words
 
 LEVELS = ("character", "word")
 SHAKESPEARE_SPLITS = {"train": 0.9, "validation": 0.05, "test": 0.05}  # TFDS's

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Arrays, Dataset, Info
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, verified
+from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError
 
 URL = "https://hastie.su.domains/ElemStatLearn/datasets/"

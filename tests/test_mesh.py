@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from dl import mesh
 from dl.data.pipeline import read_block
 from dl.errors import UserError
-from dl.experiment import Experiment
-from dl.training import mesh
+from dl.training.assembly import Experiment
 from tests.training.tasks import classifier, curve, experiment, pictures, run, settings
 
 RULES = (("wide/kernel$", (None, "model")), ("last/kernel$", ("model", None)))

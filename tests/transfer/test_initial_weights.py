@@ -12,13 +12,14 @@ from flax.traverse_util import flatten_dict
 
 from dl import registry
 from dl.config import base
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.errors import UserError
-from dl.experiment import assemble
 from dl.interop import classifier
-from dl.layers.frozen import frozen
 from dl.report import artifacts
-from dl.tasks import classification, initial_weights
+from dl.tasks import classification
+from dl.training.assembly import assemble
+from dl.transfer import initial_weights
+from dl.transfer.frozen import frozen
 from experiments.train import train
 
 RULES = ({"pattern": "model/conv.*|model/dense[12]/.*", "frozen": True}, {"pattern": "model/dense3/.*"})
@@ -29,7 +30,7 @@ def config(**changes):
     made.update(steps=8, batch_size=16, eval_batch_size=400)
     made.dataset.update(size=(32, 32))
     made.update(model={"name": "lenet5_modern"})
-    made.task.update(weights="", anew="")
+    made.task.update(weights="", reinitialise="")
     made.optimizer.update(name="adam", learning_rate=1e-2)
     for key, value in changes.items():
         made.update_from_flattened_dict({key.replace("__", "."): value})
@@ -60,9 +61,9 @@ def test_a_run_goes_on_where_another_ended(run):
     assert not np.array_equal(source["model/conv1/kernel"], initial(config(mesh__data=1))["model/conv1/kernel"])
 
 
-def test_what_the_pattern_matches_is_made_anew_by_each_seed(run):
+def test_what_the_pattern_matches_is_reinitialised_by_each_seed(run):
     folder, source = run
-    made = config(task__weights=str(folder), task__anew="model/dense3/.*", mesh__data=1)
+    made = config(task__weights=str(folder), task__reinitialise="model/dense3/.*", mesh__data=1)
     task = assemble(made).task
     one, two = (flat(task.init(jax.random.key(seed))[0]) for seed in (1, 2))
     for path in source:
@@ -73,7 +74,7 @@ def test_what_the_pattern_matches_is_made_anew_by_each_seed(run):
 
 def test_what_is_frozen_stays_bit_for_bit_and_the_head_learns(run, tmp_path):
     folder, source = run
-    made = config(task__weights=str(folder), task__anew="model/dense3/.*", replicas=2, mesh__data=1, mesh__replica=1)
+    made = config(task__weights=str(folder), task__reinitialise="model/dense3/.*", replicas=2, mesh__data=1, mesh__replica=1)
     made.optimizer.rules = RULES
     result = train(made, tmp_path / "frozen", None, None)
     after = initial_weights.read(made, str(tmp_path / "frozen"), None).params
@@ -81,7 +82,7 @@ def test_what_is_frozen_stays_bit_for_bit_and_the_head_learns(run, tmp_path):
         assert np.array_equal(after[path], source[path]) == ("dense3" not in path), path
     assert len(set(result["params_sha256"])) == 2  # the heads of the replicas
     origin = {path: where for path, _, where in artifacts.load(tmp_path / "frozen")["test", "initial weights"].rows}
-    assert origin == {path: "anew" if "dense3" in path else str(folder) for path in source}
+    assert origin == {path: "reinitialised" if "dense3" in path else str(folder) for path in source}
 
 
 def test_a_run_that_is_taken_up_again_takes_nothing_from_the_weights(run, tmp_path):
@@ -180,7 +181,7 @@ class Normalised(nn.Module):
 def test_the_statistics_of_a_frozen_layer_stand_still_unless_they_are_to_move(keep):
     info = Info("pictures", {"image": (4, 4, 1)}, 10)
     still = frozen([{"pattern": "model/(dense1|norm1)/.*", "frozen": True}, {"pattern": "model/(dense2|norm2|head)/.*"}])
-    task = classification.classification(Normalised(), info, optax.sgd(0.1), 1, still=still, frozen_statistics=keep)
+    task = classification.classification(Normalised(), info, optax.sgd(0.1), 1, is_frozen=still, freeze_statistics=keep)
     params, variables = task.init(jax.random.key(0))
     images = jax.random.normal(jax.random.key(1), (32, 4, 4, 1)) + 1
     batch = {"image": images, "label": jnp.arange(32) % 10}

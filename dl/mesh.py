@@ -16,8 +16,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from dl.errors import UserError, unknown
-from dl.training.state import path_name
-from dl.training.task import Tree
+from dl.state import path_name
+from dl.task import Tree
 
 AXES = ("replica", "data", "fsdp", "model")
 BATCH_AXES = ("data", "fsdp")

@@ -1,4 +1,4 @@
-"""A classifier of this project judges images as it classifies them; what it is asked must fit it."""
+"""A classifier of this project extracts features as it classifies them; what it is asked must fit it."""
 
 import jax
 import jax.numpy as jnp
@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from dl.data.dataset import Info
 from dl.data.resizing import fit_images
+from dl.dataset import Info
 from dl.errors import UserError
-from dl.evaluation import judge
-from dl.experiment import assemble
+from dl.evaluation import feature_extractor
 from dl.training import workdir as folder
+from dl.training.assembly import assemble
 from dl.training.restored import restore
+from dl.transfer import trained_classifier
 from tests.tasks.test_adversarial import images
 from tests.training.tasks import run, settings
 
@@ -34,7 +35,7 @@ def test_features_and_probabilities_are_the_classifiers(classifier):
     info = run_.experiment.dataset.info
     digits = run_.experiment.dataset.splits["test"].gather(np.arange(40))
     pixels = jnp.float32(digits["image"] / 255)
-    features, probabilities = judge.classifier(str(classifier), info).look(pixels)
+    features, probabilities = trained_classifier.feature_extractor(str(classifier), info).extract(pixels)
     params = run_.replica(0)[0]["model"]
     x = (np.asarray(pixels).reshape(40, -1) - 0.5) @ params["dense1"]["kernel"] + params["dense1"]["bias"]
     np.testing.assert_allclose(features, np.maximum(x, 0), atol=1e-5)
@@ -52,19 +53,19 @@ def test_a_game_is_measured_by_it(classifier, tmp_path):
 
 def test_what_does_not_fit_is_a_clear_line(classifier, tmp_path):
     with pytest.raises(UserError, match="knows 10 classes of images with 1 channels, but faces has 0 classes"):
-        judge.classifier(str(classifier), Info("faces", {"image": (64, 64, 3)}))
+        trained_classifier.feature_extractor(str(classifier), Info("faces", {"image": (64, 64, 3)}))
     with pytest.raises(UserError, match=r"config.task.classifier=.*: .*holds no run"):
-        judge.classifier(str(tmp_path), Info("digits", {"image": (8, 8, 1)}, 10))
+        trained_classifier.feature_extractor(str(tmp_path), Info("digits", {"image": (8, 8, 1)}, 10))
 
 
 def test_images_are_brought_to_size_as_the_data_were():
     x = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
-    np.testing.assert_array_equal(judge.fit(jnp.asarray(x), (32, 32), "pad"), fit_images(x, (32, 32), "pad"))
-    assert judge.fit(jnp.asarray(x), (16, 16), "pad").shape == (2, 16, 16, 1)  # larger sides are resized
+    np.testing.assert_array_equal(trained_classifier.fit(jnp.asarray(x), (32, 32), "pad"), fit_images(x, (32, 32), "pad"))
+    assert trained_classifier.fit(jnp.asarray(x), (16, 16), "pad").shape == (2, 16, 16, 1)  # larger sides are resized
 
 
 def test_random_features_are_always_the_same_and_differ_with_the_images():
-    look = judge.by_chance().look
+    look = feature_extractor.random().extract
     x = jax.random.uniform(jax.random.key(0), (3, 28, 28, 1))
     features, probabilities = look(x)
     assert features.shape == (3, 64) and probabilities is None

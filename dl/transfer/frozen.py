@@ -1,4 +1,4 @@
-"""Layers that stand still: constants to the gradient, and batch normalisation that keeps to its running statistics.
+"""Frozen layers: constants to the gradient, and batch normalisation that keeps to its running statistics.
 
 Which layers, the optimizer's rules say (`dl.training.optimizers`): `{"pattern": "model/layer1_.*", "frozen": True}`.
 """
@@ -34,7 +34,7 @@ def constant(params: Any, is_frozen: Frozen) -> Any:
     return jax.tree.map_with_path(one, params)
 
 
-def still_statistics(group: str, is_frozen: Frozen) -> AbstractContextManager[Any]:
+def frozen_statistics(group: str, is_frozen: Frozen) -> AbstractContextManager[Any]:
     """Within it, every `nn.BatchNorm` whose scale or bias is frozen normalises by its running statistics and keeps them.
 
     So a frozen layer gives in training what it gives in evaluation; otherwise its statistics would drift to the new data.
@@ -51,7 +51,7 @@ def still_statistics(group: str, is_frozen: Frozen) -> AbstractContextManager[An
         path = "/".join((group, *module.path))
         if not any(is_frozen(f"{path}/{name}") for name in ("scale", "bias")):
             return call(*args, **kwargs)
-        still = module.clone(parent=None, name=None, use_running_average=True)
-        return still.apply(module.variables, *args, **{k: v for k, v in kwargs.items() if k != "use_running_average"})
+        frozen_module = module.clone(parent=None, name=None, use_running_average=True)
+        return frozen_module.apply(module.variables, *args, **{k: v for k, v in kwargs.items() if k != "use_running_average"})
 
     return nn.intercept_methods(intercept)

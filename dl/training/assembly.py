@@ -9,15 +9,16 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from dl import mesh as meshes
 from dl import registry
 from dl.config import variants
 from dl.data import pipeline
-from dl.data.dataset import Dataset
+from dl.dataset import Dataset
 from dl.errors import UserError
-from dl.training import mesh as meshes
+from dl.state import TrainState
+from dl.task import Task, Tree
+from dl.training.optimizers import choose_rate
 from dl.training.plan import total_steps
-from dl.training.state import TrainState, create
-from dl.training.task import Task, Tree
 
 
 class Experiment(NamedTuple):
@@ -84,6 +85,17 @@ def assemble(config: ConfigDict, data_dir: str | None = None, manual_dir: str | 
     for split in experiment.evaluation_splits():
         task.check(split, dataset.splits[split])
     return experiment
+
+
+def create(task: Task, seed: jax.Array, rate: jax.Array, ema: float) -> TrainState:
+    """The state of one replica before the first step, from its seed (uint32) and which learning rate is its own (int32)."""
+    init_key, key = jax.random.split(jax.random.key(seed))
+    params, variables = task.init(init_key)
+    opt_state = {name: o.optimizer.init({g: params[g] for g in o.groups}) for name, o in task.objectives.items()}
+    opt_state = choose_rate(opt_state, rate)
+    # A copy, because a donated buffer may stand in the state only once.
+    average = jax.tree.map(jnp.copy, params) if ema else {}
+    return TrainState(jnp.int32(0), key, params, variables, opt_state, average)
 
 
 def check(config: ConfigDict) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from dl.artifacts import Artifact
-from dl.data.dataset import Source
+from dl.dataset import Source
 
 Tree = Any  # a pytree of arrays
 Batch = Mapping[str, jax.Array]  # arrays whose leading axis is the example

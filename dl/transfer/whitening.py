@@ -13,9 +13,9 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float
 
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.errors import UserError, unknown
-from dl.training.task import Task, Tree
+from dl.task import Task, Tree
 
 IMAGES = 5000  # whose patches are counted
 EPSILON = 5e-4  # added to the eigenvalues

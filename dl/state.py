@@ -4,11 +4,9 @@ import hashlib
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from dl.training.optimizers import choose_rate
-from dl.training.task import Task, Tree
+from dl.task import Tree
 
 
 class TrainState(NamedTuple):
@@ -27,17 +25,6 @@ class TrainState(NamedTuple):
     variables: Tree
     opt_state: dict[str, Any]
     ema: Tree
-
-
-def create(task: Task, seed: jax.Array, rate: jax.Array, ema: float) -> TrainState:
-    """The state of one replica before the first step, from its seed (uint32) and which learning rate is its own (int32)."""
-    init_key, key = jax.random.split(jax.random.key(seed))
-    params, variables = task.init(init_key)
-    opt_state = {name: o.optimizer.init({g: params[g] for g in o.groups}) for name, o in task.objectives.items()}
-    opt_state = choose_rate(opt_state, rate)
-    # A copy, because a donated buffer may stand in the state only once.
-    average = jax.tree.map(jnp.copy, params) if ema else {}
-    return TrainState(jnp.int32(0), key, params, variables, opt_state, average)
 
 
 def path_name(path: tuple[Any, ...]) -> str:

@@ -1,8 +1,8 @@
 """Any task, started from weights that were learned before: a published file, or a run of one's own.
 
 A task's `init` is a pure function, and so is what `started` makes of it: the weights are its constants, all replicas share
-them, and what is made anew (the head) is drawn by each replica for itself. Nothing else in a task changes. A run that is taken
-up again from its checkpoint takes nothing from the weights, though they must still be there.
+them, and what is reinitialised (the head) is drawn by each replica for itself. Nothing else in a task changes. A run that is
+taken up again from its checkpoint takes nothing from the weights, though they must still be there.
 
 Paths are those of the optimizer's rules: `model/conv1/kernel`. Variables have theirs: `batch_stats/bn1/mean`.
 """
@@ -22,7 +22,7 @@ from dl.artifacts import Artifact, Table
 from dl.data import pictures
 from dl.errors import UserError
 from dl.interop.classifier import FOLDER_FILE
-from dl.training.task import Evaluation, Task, Tree
+from dl.task import Evaluation, Task, Tree
 
 LISTED = 4  # differences that a message names
 
@@ -35,20 +35,20 @@ class Weights(NamedTuple):
     source: str
 
 
-def started(task: Task, weights: Weights, anew: str = "", head: Callable[[], Collection[str]] = lambda: ()) -> Task:
-    """The task, its parameters and variables started from `weights`, but for those that are made anew.
+def started(task: Task, weights: Weights, reinitialise: str = "", head: Callable[[], Collection[str]] = lambda: ()) -> Task:
+    """The task, its parameters and variables started from `weights`, but for those that are reinitialised.
 
     Args:
-        task: whose `init` says which parameters there are, and makes the new ones.
+        task: whose `init` says which parameters there are, and draws those that are reinitialised.
         weights: may hold more than is asked for.
-        anew: regular expression that must match the whole path of a parameter, to make it anew.
-        head: the paths of parameters that are made anew where their shape is not that of the weights; asked only then.
+        reinitialise: regular expression that must match the whole path of a parameter, to reinitialise it.
+        head: the paths of parameters that are reinitialised where their shape is not that of the weights; asked only then.
 
     Raises:
-        UserError: weights that are missing or of another shape, each named; `anew` matches nothing or is no pattern.
+        UserError: weights that are missing or of another shape, each named; `reinitialise` matches nothing or is no pattern.
     """
     params, variables = (flatten_dict(tree, sep="/") for tree in jax.eval_shape(task.init, jax.random.key(0)))
-    new = _matching(anew, params)
+    new = _matching(reinitialise, params)
     other = _differences(params, weights.params, new)
     if other:
         new |= set(head()) & set(other)
@@ -59,11 +59,11 @@ def started(task: Task, weights: Weights, anew: str = "", head: Callable[[], Col
         more = f", and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
         raise UserError(
             f"the weights {weights.source} do not fit the model: {', '.join(list(wrong.values())[:LISTED])}{more}. Give "
-            "others, or have these made anew: config.task.anew, a regular expression such as 'model/conv10/.*'."
+            "others, or have these reinitialised: config.task.reinitialise, a regular expression such as 'model/conv10/.*'."
         )
     loaded = [
-        {path: found[path] for path in wanted if path not in anew_}
-        for wanted, found, anew_ in ((params, weights.params, new), (variables, weights.variables, fresh))
+        {path: found[path] for path in wanted if path not in skipped}
+        for wanted, found, skipped in ((params, weights.params, new), (variables, weights.variables, fresh))
     ]
 
     def init(key: jax.Array) -> tuple[Tree, Tree]:
@@ -78,22 +78,26 @@ def started(task: Task, weights: Weights, anew: str = "", head: Callable[[], Col
     def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
         return {**task.render(params, variables, evaluation, key), "initial weights": origin}
 
-    rows = [(path, "x".join(map(str, leaf.shape)), "anew" if path in new else weights.source) for path, leaf in params.items()]
+    rows = [
+        (path, "x".join(map(str, leaf.shape)), "reinitialised" if path in new else weights.source)
+        for path, leaf in params.items()
+    ]
     origin = Table(("parameter", "shape", "from"), rows)
     return task._replace(init=init, render=render)
 
 
-def _matching(anew: str, params: Mapping[str, Any]) -> set[str]:
-    if not anew:
+def _matching(pattern: str, params: Mapping[str, Any]) -> set[str]:
+    if not pattern:
         return set()
     try:
-        found = {path for path in params if re.fullmatch(anew, path)}
+        found = {path for path in params if re.fullmatch(pattern, path)}
     except re.error as error:
-        raise UserError(f"config.task.anew: {anew!r} is not a regular expression: {error}.") from None
+        raise UserError(f"config.task.reinitialise: {pattern!r} is not a regular expression: {error}.") from None
     if not found:
         layers = dict.fromkeys(path.rpartition("/")[0] for path in params)
         raise UserError(
-            f"config.task.anew: {anew!r} matches no parameter. Layers: {', '.join(layers)}; write e.g. '{[*layers][-1]}/.*'."
+            f"config.task.reinitialise: {pattern!r} matches no parameter. Layers: {', '.join(layers)}; "
+            f"write e.g. '{[*layers][-1]}/.*'."
         )
     return found
 

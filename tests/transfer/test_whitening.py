@@ -9,10 +9,10 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from dl.errors import UserError
-from dl.experiment import assemble
 from dl.layers.convolution import convolve
 from dl.models.cifar_speed import CifarSpeed, partial_identity
-from dl.tasks import whitening
+from dl.training.assembly import assemble
+from dl.transfer import whitening
 from tests.experiments.programs import REPOSITORY
 
 

@@ -1,47 +1,31 @@
-"""Who judges generated images: a classifier that was trained in this project, or, without one, fixed random features."""
+"""A classifier that was trained in this project, as a feature extractor: it measures generated images."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dl.data.dataset import Info
+from dl.dataset import Info
 from dl.errors import UserError
-from dl.layers.features import random_features, scores_and_features
+from dl.evaluation.feature_extractor import FeatureExtractor
+from dl.layers.features import scores_and_features
+from dl.models.build import build
 
 
-class Judge(NamedTuple):
-    """`look`: images [B, H, W, C] in 0..1 -> features [B, D] and, from a classifier, probabilities [B, K] (else None).
-
-    name: of the Frechet distance in these features.
-    """
-
-    name: str
-    look: Callable[[Float[Array, "b h w c"]], tuple[Float[Array, "b d"], Float[Array, "b k"] | None]]
-
-
-def by_chance() -> Judge:
-    """Fixed random features (`dl.layers.features.random_features`)."""
-    return Judge("frechet_random", lambda images: (random_features(images), None))
-
-
-def classifier(workdir: str, info: Info) -> Judge:
+def feature_extractor(workdir: str, info: Info) -> FeatureExtractor:
     """The trained classifier in the workdir of a run, e.g. of configs/mnist_lenet5_modern.py: its first replica, last step.
 
     Images are brought to its size (padded, or resized where it says so) and standardised as it was trained.
 
     Args:
         workdir: of the run.
-        info: of the images that it will judge.
+        info: of the images that it will see.
 
     Raises:
         UserError: no such run or checkpoint, or it was not trained on images of these classes and channels.
     """
-    from dl.tasks.classification import build_model
     from dl.training.restored import restore
     from dl.training.workdir import read_config
 
@@ -60,15 +44,15 @@ def classifier(workdir: str, info: Info) -> Judge:
             f"channels, but {info.name} has {info.num_classes} classes and {info.shapes['image'][2]} channels."
         )
     params, variables = jax.device_get(run.replica(0))
-    model, size = build_model(config, theirs), theirs.shapes["image"][:2]
+    model, size = build(config, num_classes=theirs.num_classes), theirs.shapes["image"][:2]
     mean, std = np.float32(config.dataset.mean), np.float32(config.dataset.std)
 
-    def look(images: Float[Array, "b h w c"]) -> tuple[Float[Array, "b d"], Float[Array, "b k"] | None]:
+    def extract(images: Float[Array, "b h w c"]) -> tuple[Float[Array, "b d"], Float[Array, "b k"] | None]:
         fitted = (fit(images, size, config.dataset.fit) - mean) / std
         scores, features = scores_and_features(model, {"params": params["model"], **variables}, fitted)
         return features, jax.nn.softmax(scores)
 
-    return Judge("frechet", look)
+    return FeatureExtractor("frechet", extract)
 
 
 def fit(images: Float[Array, "b h w c"], size: tuple[int, ...], how: str) -> Float[Array, "b y x c"]:

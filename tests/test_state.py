@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dl.training.state import create, digests, path_name
+from dl.state import digests, path_name
+from dl.training.assembly import create
 from tests.training.tasks import classifier, gan
 
 

@@ -1,4 +1,4 @@
-"""Tasks that start from weights learned before: what is loaded, what is made anew, what stands still, and what does not fit."""
+"""Tasks that start from weights learned earlier: what is loaded, reinitialised, frozen, or does not fit."""
 
 import shutil
 
@@ -124,10 +124,10 @@ def test_what_depends_on_the_number_of_classes_is_the_head():
 WRONG = {
     "missing": ({"task__weights": "runs/none"}, "config.task.weights: the file, or the folder of a run, runs/none is missing"),
     "pattern": (
-        {"task__anew": "model/dense4/.*"},
+        {"task__reinitialise": "model/dense4/.*"},
         r"'model/dense4/\.\*' matches no parameter. Layers: model/conv1, .*model/dense3; write",
     ),
-    "expression": ({"task__anew": "model/(conv1"}, "is not a regular expression: missing \\)"),
+    "expression": ({"task__reinitialise": "model/(conv1"}, "is not a regular expression: missing \\)"),
     "shape": ({"dataset__channels": 1, "model__name": "wider"}, "model/conv1/kernel is 5x5x1x6 and should be 5x5x1x8"),
     "other model": (
         {"model": {"name": "mlp"}},

@@ -56,12 +56,13 @@ def base() -> ConfigDict:
                 "rules": (),  # see dl.training.optimizers
             },
             "mesh": {"replica": -1, "data": -1, "fsdp": 1, "model": 1, "rules": ()},  # -1: what the devices allow
-            "log_every": 100,  # steps between lines in metrics.jsonl
+            "intervals": "steps",  # or "epochs": the unit of the three intervals that follow
+            "log_every": 100,  # between lines in metrics.jsonl
             "eval_every": 0,  # 0: only at the end
             "eval_batch_size": 1000,
             "checkpoint_every": 0,  # 0: only at the end
-            "best": {"metric": "", "mode": "min"},  # of the checkpoint that is kept besides the latest, e.g. "validation/error"
-            "early_stopping": {"metric": "", "mode": "min", "patience": 0},  # evaluations without improvement
+            "best": {"metric": ""},  # of the checkpoint that is kept besides the latest, e.g. "validation/error"
+            "early_stopping": {"metric": "", "patience": 0},  # evaluations without improvement
             "reference": {
                 "metric": "",
                 "mode": "min",

@@ -5,8 +5,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from dl.task import Tree
+
+STATISTICS = "batch_stats"  # the collection in which Linen keeps what normalisation has seen
 
 
 class TrainState(NamedTuple):
@@ -16,7 +19,8 @@ class TrainState(NamedTuple):
     key: typed PRNG key; the key of a step is `fold_in(key, step)`.
     params: parameter groups by name; `variables`: what else the models keep (running statistics, recurrent carries).
     opt_state: one state for each objective, all of them from the first step, so that the tree never changes shape.
-    ema: exponential moving average of `params`, or an empty dictionary.
+    ema: exponential moving averages of `params` and of the running statistics in `variables`, under these two names; or an
+        empty dictionary.
     """
 
     step: jax.Array
@@ -25,6 +29,19 @@ class TrainState(NamedTuple):
     variables: Tree
     opt_state: dict[str, Any]
     ema: Tree
+
+    def evaluated(self, ema: bool = True) -> tuple[Tree, Tree]:
+        """The parameters and variables that are evaluated: the averages where the run keeps them and `ema`."""
+        if not (ema and self.ema):
+            return self.params, self.variables
+        averages = flatten_dict(self.ema["variables"])
+        return self.ema["params"], unflatten_dict({**flatten_dict(self.variables, keep_empty_nodes=True), **averages})
+
+
+def averaged(params: Tree, variables: Tree) -> Tree:
+    """The part of a state that a moving average is kept of: all parameters, and the statistics that belong to them."""
+    statistics = {path: leaf for path, leaf in flatten_dict(variables).items() if STATISTICS in path}
+    return {"params": params, "variables": unflatten_dict(statistics)}
 
 
 def path_name(path: tuple[Any, ...]) -> str:

@@ -14,6 +14,7 @@ import optax
 
 from dl.artifacts import Artifact
 from dl.dataset import Source
+from dl.metric import Metric
 
 Tree = Any  # a pytree of arrays
 Batch = Mapping[str, jax.Array]  # arrays whose leading axis is the example
@@ -24,33 +25,73 @@ Metrics = dict[str, Pair]
 class Objective(NamedTuple):
     """One way of moving some parameters downhill.
 
-    loss: `(params, variables, batch, key) -> (scalar, (variables, metrics))`; metrics are (sum, count) pairs.
+    loss: `(params, variables, batch, key) -> ((sum, count), (variables, metrics))`. What is minimised is sum / count; the
+        engine divides once, after the microbatches, so that a masked loss is the same however the batch is cut. The count
+        must not depend on the parameters. Metrics are (sum, count) pairs.
     groups: the names of the top-level parameter groups that it moves; the others are constants to it.
     optimizer: applied to the sub-dictionary of those groups.
+    whole_batch: the loss compares the examples of a batch with each other (triplets, in-batch negatives), so that it must not
+        be cut into microbatches.
     """
 
-    loss: Callable[[Tree, Tree, Batch, jax.Array], tuple[jax.Array, tuple[Tree, Metrics]]]
+    loss: Callable[[Tree, Tree, Batch, jax.Array], tuple[Pair, tuple[Tree, Metrics]]]
     groups: tuple[str, ...]
     optimizer: optax.GradientTransformation
+    whole_batch: bool = False
 
 
 class Phase(NamedTuple):
-    """So many steps, each taking these objectives in this order (a name may repeat), fed by one stream of batches."""
+    """So many steps, each taking these objectives in this order (a name may repeat), fed by a stream of batches.
+
+    Each stream of `beside` gives a batch of its own for the same step: its features are named `STREAM/FEATURE`.
+    """
 
     steps: int
     objectives: tuple[str, ...]
     stream: str = "train"
+    beside: tuple[str, ...] = ()
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """All that feed it."""
+        return (self.stream, *self.beside)
 
 
 class Evaluation(NamedTuple):
     """What `render` may look at after an evaluation.
 
-    outputs: name -> array [N, ...], the per-example outputs of the whole split, in the split's order.
-    examples: indices into the split -> the batch of those examples, as `evaluate` saw them, on the host.
+    outputs: name -> array [N, ...], the per-example outputs of all evaluators for the whole split, in the split's order.
+    examples: indices into the split -> the batch of those examples, as an evaluator saw them, on the host.
+    sums: evaluator -> its summed pytree, on the host.
     """
 
     outputs: Mapping[str, np.ndarray]
     examples: Callable[[np.ndarray], Mapping[str, np.ndarray]]
+    sums: Mapping[str, Tree] = {}
+
+
+def means(sums: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Of (sum, count) pairs the means. One of nothing at all, as of the pixels of a class that never occurs, is left out."""
+    return {name: float(total / count) for name, (total, count) in sums.items() if count}
+
+
+class Evaluator(NamedTuple):
+    """What is measured of a split, where and how often.
+
+    step: `(params, variables, batch, key) -> (sums, outputs)`. `batch["mask"]` [B] bool is False on the rows that pad a ragged
+        last batch. `sums` is a pytree that adds up over batches: (sum, count) pairs over the true rows, a confusion matrix.
+        `outputs` are name -> [B, ...], for numbers that need the whole split; they go to the host batch by batch.
+    metrics: name -> Metric, all that `finish` may give; best checkpoint, early stopping and reports read here what is better.
+    finish: `(sums, outputs) -> name -> number`, on the host; sums in float64 and int64, outputs name -> [N, ...].
+    every: at every so many evaluations (`config.eval_every`) and at the end; 0 is only at the end.
+    splits: where; () is every split that no phase trains on.
+    """
+
+    step: Callable[[Tree, Tree, Batch, jax.Array], tuple[Tree, dict[str, jax.Array]]]
+    metrics: Mapping[str, Metric]
+    finish: Callable[[Any, Mapping[str, np.ndarray]], Mapping[str, float]] = means
+    every: int = 1
+    splits: tuple[str, ...] = ()
 
 
 class Task(NamedTuple):
@@ -59,9 +100,7 @@ class Task(NamedTuple):
     init: `key -> (params, variables)`; both dictionaries, the keys of `params` are the parameter groups.
     objectives: name -> Objective.
     phases: taken in order; which one a step is in is a pure function of the step.
-    evaluate: `(params, variables, batch, key) -> (metrics, outputs)`. `batch["mask"]` [B] bool is False on the rows that pad a
-        ragged last batch. Metrics are (sum, count) pairs over the true rows; outputs have a leading axis B.
-    summarize: gathered outputs (name -> [N, ...], host) -> numbers that need the whole set.
+    evaluators: name -> Evaluator; the names of their metrics and of their outputs differ.
     render: `(params, variables, evaluation, key) -> name -> Artifact`, for the report.
     check: (name of a split, its source) -> None; raises UserError where the split cannot be evaluated, before any training.
     """
@@ -69,10 +108,14 @@ class Task(NamedTuple):
     init: Callable[[jax.Array], tuple[Tree, Tree]]
     objectives: Mapping[str, Objective]
     phases: tuple[Phase, ...]
-    evaluate: Callable[[Tree, Tree, Batch, jax.Array], tuple[Metrics, dict[str, jax.Array]]]
-    summarize: Callable[[Mapping[str, np.ndarray]], dict[str, float]] = lambda outputs: {}
+    evaluators: Mapping[str, Evaluator] = {}
     render: Callable[[Tree, Tree, Evaluation, jax.Array], dict[str, Artifact]] = lambda *_: {}
     check: Callable[[str, Source], None] = lambda split, source: None
+
+    def metrics(self, split: str) -> dict[str, Metric]:
+        """What is measured on a split that no phase trains on."""
+        found = (e.metrics for e in self.evaluators.values() if not e.splits or split in e.splits)
+        return {name: metric for metrics in found for name, metric in metrics.items()}
 
 
 def mean(values: jax.Array, mask: jax.Array | None = None) -> Pair:

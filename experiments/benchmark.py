@@ -33,22 +33,22 @@ LOOP_SECONDS = 60  # of a slow case
 def jax_step(config: ConfigDict) -> tuple[Callable[[], Any], int]:
     """A dispatch of the engine on one block of batches, and how many steps it takes."""
     import jax
+    import numpy as np
 
-    from dl import mesh as meshes
-    from dl.data.pipeline import read_block
     from dl.training.assembly import assemble
-    from dl.training.step import dispatch
+    from dl.training.feed import feeds
+    from dl.training.loop import compile_dispatches
 
     experiment = assemble(config)
-    stream = experiment.streams()["train"]
-    one = dispatch(experiment.task, experiment.task.phases[0], stream.prepare, config.microbatches, config.ema)
-    lifted = jax.jit(meshes.per_replica(one, experiment.mesh, config.replicate, (True, False, True)), donate_argnums=0)
-    batch = read_block(stream, experiment.mesh, 0, config.steps_per_dispatch)
-    state = experiment.initial_state()
+    fed = feeds(experiment.task.phases, experiment.streams(), experiment.mesh, config.steps_per_dispatch)
+    target = experiment.target()
+    taken = compile_dispatches(experiment, fed, target)[0]
+    batch, count = fed[0].read(0, config.steps_per_dispatch), jax.device_put(np.int32(config.steps_per_dispatch))
+    constants, state = fed[0].constants(), experiment.initial_state(target)
 
     def step() -> Any:
         nonlocal state
-        state, metrics = lifted(state, stream.constants, batch)
+        state, metrics = taken(state, constants, batch, count)
         return jax.block_until_ready(metrics)
 
     return step, config.steps_per_dispatch

@@ -80,15 +80,13 @@ def evaluate(
     Raises:
         UserError: no checkpoint, or no such split.
     """
-    from dl.training.evaluate import evaluator
+    from dl.training.evaluate import Evaluations
     from dl.training.restored import restore
 
     if split not in config.dataset.splits:
         config.dataset.splits[split] = split
     experiment, step, state = restore(config, workdir, which, data_dir, manual_dir)
-    if not ema:
-        state = state._replace(ema={})
-    return step, evaluator(experiment.task, experiment.evaluation(split), experiment.mesh, config.replicate)(state).metrics
+    return step, Evaluations(experiment)(state, split, ema=ema).metrics
 
 
 if __name__ == "__main__":

@@ -104,7 +104,8 @@ def restore(workdir: Path, which: str, data_dir: str | None, manual_dir: str | N
     config = read_config(workdir)
     data = json.loads((workdir / "data.json").read_text())
     experiment = assemble(config, data_dir or data["data_dir"], manual_dir or data["manual_dir"])
-    step = checkpoint.best_step(workdir, config.best.mode) if which == "best" else None
+    metric = experiment.best() if which == "best" else None
+    step = checkpoint.best_step(workdir, metric.better) if metric else None
     if which == "best" and step is None:
         raise UserError(f"{workdir} holds no best checkpoint: train with config.best.metric, e.g. 'validation/error'.")
     if step is not None:
@@ -114,7 +115,7 @@ def restore(workdir: Path, which: str, data_dir: str | None, manual_dir: str | N
         if latest is None:
             raise UserError(f"{workdir} holds no checkpoint yet.")
         state = latest[1]
-    params, variables = jax.tree.map(lambda x: x[0], (state.ema or state.params, state.variables))
+    params, variables = jax.tree.map(lambda x: x[0], state.evaluated())
     height, width, channels = experiment.dataset.info.shapes["image"]
 
     def read(path: Path) -> np.ndarray:
@@ -153,7 +154,7 @@ def _embedding(experiment: Any) -> tuple[Callable[..., Any], Callable[[np.ndarra
 
         def embed(params: Any, variables: Any, images: Any) -> Any:
             batch = {"image": images, "mask": jnp.ones(len(images), bool)}
-            return task.evaluate(params, variables, batch, jax.random.key(0))[1]["embedding"]
+            return task.evaluators["embeddings"].step(params, variables, batch, jax.random.key(0))[1]["embedding"]
 
         return embed, distance(config.task.loss)
     if config.task.name == "classification":

@@ -52,7 +52,7 @@ def train(
     trained = loop(experiment, workdir, Progress(total, enabled=first))
     if not trained.finished:
         if first:
-            print(f"stopped by SIGTERM, saved at step {trained.step}: start the same command again to go on.")
+            print(f"stopped by {trained.stopped_by}, saved at step {trained.step}: start the same command again to go on.")
         return None
     result = finish(experiment, workdir, trained)
     if first:
@@ -73,7 +73,7 @@ def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
 
     gather = jax.jit(lambda tree: tree, out_shardings=meshes.replicated(experiment.mesh))
     params = jax.device_get(gather(trained.state.params))
-    shown = jax.device_get(gather((trained.state.ema or trained.state.params, trained.state.variables)))
+    shown = jax.device_get(gather(trained.state.evaluated()))
     content = result(experiment.config, experiment.task.phases, trained.step, params, trained.evaluated, trained.seconds)
     content["best"] = best(experiment, workdir)
     if jax.process_index() == 0:

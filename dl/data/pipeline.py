@@ -106,14 +106,20 @@ def train_stream(config: ConfigDict, source: Source, mesh: Mesh) -> Stream:
     return Stream(reads, constants, prepare, config.batch_size)
 
 
-def read_block(stream: Stream, mesh: Mesh, start: int, count: int) -> Batch:
-    """The batches of `count` steps from step `start`, on the devices: feature -> [replica, count, example, ...]."""
-    shape = (len(stream.reads), count, stream.batch_size)
+def read_block(stream: Stream, mesh: Mesh, start: int, count: int, capacity: int) -> Batch:
+    """The batches of `count` steps from step `start`, on the devices: feature -> [replica, capacity, example, ...].
+
+    What lies behind `count` repeats the last step, so that the arrays of all dispatches have one shape.
+    """
+    shape = (len(stream.reads), capacity, stream.batch_size)
     sharding = meshes.train_batches(mesh)
     replicas, rows = (meshes.local_slice(sharding, shape, d) for d in (0, 2))
     blocks = [stream.reads[r](start, count, rows) for r in replicas]
     local = {name: np.stack([b[name] for b in blocks]) for name in blocks[0]}
     local["step"] = np.tile(np.arange(start, start + count, dtype=np.int32)[None, :, None], (len(replicas), 1, len(rows)))
+    if count < capacity:
+        steps = np.minimum(np.arange(capacity), count - 1)
+        local = {name: values[:, steps] for name, values in local.items()}
     return meshes.to_device(local, sharding, shape)
 
 
@@ -122,6 +128,11 @@ def first_examples(settings: Mapping[str, Any], source: Source, count: int) -> d
     features = source.gather(np.arange(min(count, len(source))))
     batch = standardise({name: jnp.asarray(values) for name, values in features.items()}, settings, lambda key, b: b, None)
     return {name: np.asarray(values) for name, values in batch.items()}
+
+
+def prepare_evaluation(settings: Mapping[str, Any], batch: Batch) -> Batch:
+    """As in training, without augmentation; used inside the compiled evaluation."""
+    return standardise(batch, settings, lambda key, b: b, None)
 
 
 class EvaluationBatches(NamedTuple):
@@ -134,6 +145,10 @@ class EvaluationBatches(NamedTuple):
 
     def __len__(self) -> int:
         return -(-len(self.source) // self.batch_size)
+
+    def bytes(self) -> int:
+        """Of the whole split, as it is read."""
+        return _bytes(self.source)
 
     def blocks(self) -> Iterator[tuple[Batch, int]]:
         """Batches with `mask` [B], True on the rows that are examples; rows that pad repeat the last example."""
@@ -152,13 +167,10 @@ class EvaluationBatches(NamedTuple):
             batch = {**batch, "mask": start + rows <= last}
             yield meshes.to_device(batch, sharding, (self.batch_size,)), min(self.batch_size, len(self.source) - start)
 
-    def prepare(self, batch: Batch) -> Batch:
-        """As in training, without augmentation; used inside the compiled evaluation."""
-        return standardise(batch, self.settings, lambda key, b: b, None)
-
     def examples(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """The examples at these indices as a task's `evaluate` sees them, on the host."""
-        batch = self.prepare({name: jnp.asarray(v) for name, v in self.source.gather(np.asarray(indices)).items()})
+        """The examples at these indices as an evaluator sees them, on the host."""
+        read = self.source.gather(np.asarray(indices))
+        batch = prepare_evaluation(self.settings, {name: jnp.asarray(values) for name, values in read.items()})
         return {name: np.asarray(values) for name, values in batch.items()}
 
 

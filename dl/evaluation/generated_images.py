@@ -12,6 +12,7 @@ from dl.artifacts import Artifact, Images, Table
 from dl.dataset import Info
 from dl.evaluation.feature_extractor import FeatureExtractor
 from dl.evaluation.generative import class_coverage, frechet_distance, nearest, parzen_log_likelihood, slerp
+from dl.metric import ERROR, HIGHER, LOWER, NEITHER, Metric
 from dl.models.gan_mlp import Players
 from dl.task import Evaluation
 
@@ -59,6 +60,12 @@ class View(NamedTuple):
                 made[f"{name}_class"] = probabilities.argmax(-1).astype(jnp.int32)
                 made[f"{name}_confidence"] = probabilities.max(-1)
         return made
+
+    def metrics(self, conditional: bool) -> dict[str, Metric]:
+        """What is known of the metrics."""
+        described = {self.extractor.name: LOWER, "nearest": NEITHER, "nearest_real": NEITHER, "confident": HIGHER}
+        described |= {"confident_real": NEITHER, "coverage": HIGHER, "parzen": HIGHER}
+        return described | ({"class_error": ERROR, "neighbour_error": ERROR} if conditional else {})
 
     def summarize(self, outputs: Mapping[str, np.ndarray], conditional: bool) -> dict[str, float]:
         """The metrics."""

@@ -9,6 +9,7 @@ from jaxtyping import Array
 from dl.artifacts import Artifact, Curves, Scatter, Table
 from dl.dataset import Info
 from dl.evaluation.generative import expectation_maximisation, frechet_distance, modes
+from dl.metric import HIGHER, LOWER, NEITHER, Metric
 from dl.models.gan_mlp import Players
 from dl.task import Evaluation
 
@@ -30,6 +31,11 @@ class View(NamedTuple):
     def outputs(self, real: Array, fake: Array) -> dict[str, Array]:
         """What the measures need, for each example: traced."""
         return {"real": real, "sample": fake}
+
+    def metrics(self, conditional: bool) -> dict[str, Metric]:
+        """What is known of the metrics."""
+        compared = {"mixture_modes": NEITHER, "mixture_inside": NEITHER}
+        return {"frechet": LOWER, "modes": HIGHER, "inside": HIGHER, **compared}
 
     def summarize(self, outputs: Mapping[str, np.ndarray], conditional: bool) -> dict[str, float]:
         """The metrics."""

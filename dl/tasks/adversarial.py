@@ -34,8 +34,9 @@ from dl.artifacts import Artifact
 from dl.dataset import Info
 from dl.errors import UserError, unknown
 from dl.evaluation import feature_extractor, generated_images, generated_points
+from dl.metric import NEITHER
 from dl.models.gan_mlp import Players
-from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean, means
 from dl.training import optimizers
 from dl.transfer import trained_classifier
 
@@ -130,7 +131,7 @@ def adversarial(
         on_real, state = play("discriminator", params, variables["discriminator"], real, label, first)
         on_fake, state = play("discriminator", params, state, fake, label, second)
         losses = discriminator_loss(on_real, on_fake, label_smoothing)
-        return losses.mean(), ({**variables, "discriminator": state}, standing(on_real, on_fake, None))
+        return mean(losses), ({**variables, "discriminator": state}, standing(on_real, on_fake, None))
 
     def generate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
         noise, dropout, second = jax.random.split(key, 3)
@@ -140,7 +141,7 @@ def adversarial(
         )
         scores, _ = play("discriminator", params, variables["discriminator"], fake, label, second)
         losses = generator_loss(scores, loss)
-        return losses.mean(), ({**variables, "generator": state}, {"generator_loss": mean(losses)})
+        return mean(losses), ({**variables, "generator": state}, {"generator_loss": mean(losses)})
 
     def sample(params: Tree, variables: Tree, z: jax.Array, label: jax.Array | None = None) -> jax.Array:
         return play("generator", params, variables["generator"], z, label, None)[0]
@@ -152,8 +153,8 @@ def adversarial(
         own = {"label": batch["label"]} if "label" in batch else {}
         return standing(on_real, on_fake, mask), {**view.outputs(real, fake), **own}
 
-    def summarize(outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
-        return view.summarize(outputs, players.conditional)
+    def finish(sums: Metrics, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+        return means(sums, outputs) | view.summarize(outputs, players.conditional)
 
     def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
         make = jax.jit(lambda z, label: sample(params, variables, z, label))
@@ -165,7 +166,8 @@ def adversarial(
         "generator": Objective(generate, ("generator",), optimizers["generator"]),
     }
     order = ("discriminator",) * discriminator_steps + ("generator",)
-    return Task(init, objectives, (Phase(steps, order),), evaluate, summarize, render)
+    described = {"value": NEITHER, "d_real": NEITHER, "d_fake": NEITHER, **view.metrics(players.conditional)}
+    return Task(init, objectives, (Phase(steps, order),), {"game": Evaluator(evaluate, described, finish)}, render)
 
 
 def build(config: ConfigDict, info: Info, steps: int) -> Task:

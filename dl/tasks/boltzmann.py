@@ -23,9 +23,10 @@ from dl.dataset import Info
 from dl.errors import UserError, unknown
 from dl.evaluation.embedding import chosen, embeddings
 from dl.evaluation.filters import first_layer_filters
+from dl.metric import HIGHER, LOWER
 from dl.models.autoencoder import Stack
 from dl.models.rbm import DeepBeliefNet
-from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean
 from dl.tasks.reconstruction import EXAMINED, SHOWN, build_stack, check_pixels, coder, cross_entropy, reconstructions
 from dl.training import optimizers
 
@@ -96,7 +97,7 @@ def restricted_boltzmann_machine(
         v = batch["image"]
         value, end = divergence(model, params, 0, v, variables.get("chains", v), key, k)
         metrics = {"free_energy_gap": mean(value[None]), "reconstruction": mean(one_step(model, params, 0, v))}
-        return value, ({"chains": end} if chains else variables, metrics)
+        return (value, jnp.float32(1)), ({"chains": end} if chains else variables, metrics)
 
     def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
         v, mask = batch["image"], batch["mask"]
@@ -108,7 +109,8 @@ def restricted_boltzmann_machine(
         return artifacts(model, info, params, evaluation, key)
 
     objectives = {"contrast": Objective(objective, ("layer_0",), optimizer)}
-    return Task(init, objectives, (Phase(steps, ("contrast",)),), evaluate, render=render)
+    evaluators = {"likelihood": Evaluator(evaluate, {"reconstruction": LOWER, "pseudo_likelihood": HIGHER})}
+    return Task(init, objectives, (Phase(steps, ("contrast",)),), evaluators, render)
 
 
 def artifacts(model: DeepBeliefNet, info: Info, params: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:

@@ -29,8 +29,9 @@ from dl.dataset import Info
 from dl.errors import UserError, unknown
 from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
 from dl.evaluation.filters import first_layer_filters
+from dl.metric import ERROR, LOWER
 from dl.models import build as models
-from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean
 from dl.training import optimizers
 from dl.transfer import initial_weights, whitening
 from dl.transfer.frozen import Frozen, constant, frozen, frozen_statistics, nothing
@@ -120,12 +121,12 @@ def classification(
         wrong = scores.argmax(-1) != batch["label"]
         metrics = {"loss": mean(losses), "error": mean(wrong)}
         if not auxiliary:
-            return losses.mean(), (variables, metrics)
+            return mean(losses), (variables, metrics)
         sown = jax.tree.leaves(variables.pop("auxiliary", {}))
         if not sown:
             raise UserError(f"task.auxiliary={auxiliary:g}, but {type(model).__name__} gives no auxiliary scores: set it to 0.")
         more = jnp.stack([losses_of(each, batch) for each in sown]).sum(0)
-        return (losses + auxiliary * more).mean(), (variables, metrics | {"auxiliary": mean(more)})
+        return mean(losses + auxiliary * more), (variables, metrics | {"auxiliary": mean(more)})
 
     def probabilities(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[jax.Array, Scores]:
         scores, _ = forward(params, variables, batch["image"], None)
@@ -150,7 +151,8 @@ def classification(
         return artifacts(info, params["model"], evaluation)
 
     objectives = {"classify": Objective(objective, ("model",), optimizer)}
-    return Task(init, objectives, (Phase(steps, ("classify",)),), evaluate, render=render)
+    evaluators = {"classify": Evaluator(evaluate, {"loss": LOWER, "error": ERROR})}
+    return Task(init, objectives, (Phase(steps, ("classify",)),), evaluators, render)
 
 
 def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Artifact]:

@@ -23,9 +23,10 @@ from dl.dataset import Info
 from dl.errors import UserError
 from dl.evaluation import gradient_flow
 from dl.evaluation.sampling import continue_text
+from dl.metric import LOWER
 from dl.models import build as models
 from dl.models.recurrent_lm import RecurrentLM
-from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean, means
 from dl.training import optimizers
 from dl.vocabulary import Vocabulary
 
@@ -81,7 +82,7 @@ def language_model(
         carry = jax.tree.map(lambda s: jnp.where(batch["reset"][:, None], 0, s), carry)
         logits, new = model.apply({"params": params["model"]}, tokens[:, :-1], carry, True, rngs={"dropout": key})
         losses = symbol_losses(logits, tokens[:, 1:])
-        value = losses.mean() * (losses.shape[1] if summed else 1)
+        value = (losses.sum(), jnp.float32(len(losses))) if summed else mean(losses)
         carry = put_rows(variables["carry"], batch["row"], jax.lax.stop_gradient(new))
         return value, ({**variables, "carry": carry}, {"loss": mean(losses), "bits": mean(losses * NAT)})
 
@@ -92,14 +93,16 @@ def language_model(
         metrics = {"loss": mean(losses, counted), "bits": mean(losses * NAT, counted)}
         return metrics, {"loss": losses, "counted": counted, "tokens": batch["tokens"]}
 
-    def summarize(outputs: Any) -> dict[str, float]:
-        return {"perplexity": float(np.exp(outputs["loss"][outputs["counted"]].astype(np.float64).mean()))}
+    def finish(sums: Metrics, outputs: Any) -> dict[str, float]:
+        perplexity = float(np.exp(outputs["loss"][outputs["counted"]].astype(np.float64).mean()))
+        return {**means(sums, outputs), "perplexity": perplexity}
 
     def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
         return artifacts(model, Vocabulary(info.class_names), params["model"], evaluation, key, compare_cells)
 
     objectives = {"predict": Objective(objective, ("model",), optimizer)}
-    return Task(init, objectives, (Phase(steps, ("predict",)),), evaluate, summarize, render)
+    evaluators = {"likelihood": Evaluator(evaluate, {"loss": LOWER, "bits": LOWER, "perplexity": LOWER}, finish)}
+    return Task(init, objectives, (Phase(steps, ("predict",)),), evaluators, render)
 
 
 def row_losses(model: RecurrentLM, params: Tree, tokens: Int[Array, "b t"]) -> Float[Array, "b u"]:

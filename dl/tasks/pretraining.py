@@ -26,9 +26,10 @@ from dl.dataset import Info
 from dl.errors import UserError, unknown
 from dl.evaluation.embedding import chosen, embeddings
 from dl.layers.corruption import Corruption, corruption
+from dl.metric import ERROR, LOWER
 from dl.models.autoencoder import Stack
 from dl.models.rbm import DeepBeliefNet
-from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Pair, Phase, Task, Tree, mean
 from dl.tasks import boltzmann, classification
 from dl.tasks.reconstruction import (
     EXAMINED,
@@ -44,7 +45,7 @@ from dl.tasks.reconstruction import (
 from dl.training import optimizers
 
 # (params, layer, code below [B, ...], key) -> (what is minimised, metrics)
-LayerLoss = Callable[[Tree, int, Array, Array], tuple[Float[Array, ""], Metrics]]
+LayerLoss = Callable[[Tree, int, Array, Array], tuple[Pair, Metrics]]
 
 
 class Pretraining(NamedTuple):
@@ -116,7 +117,7 @@ def pretrained(
         seen: Any = nn.Dropout(dropout, deterministic=not dropout).apply({}, batch["image"], rngs={"dropout": key})
         logits = scores(params, seen)
         losses = classification.cross_entropy(logits, batch["label"])
-        return losses.mean(), (variables, {"loss": mean(losses), "error": mean(logits.argmax(-1) != batch["label"])})
+        return mean(losses), (variables, {"loss": mean(losses), "error": mean(logits.argmax(-1) != batch["label"])})
 
     def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
         x, label, mask = batch["image"], batch["label"], batch["mask"]
@@ -136,7 +137,8 @@ def pretrained(
     objectives = {name: Objective(layer(i), (name,), pretraining.optimizer) for i, name in enumerate(layers)}
     objectives["finetune"] = Objective(finetune, ("output",) if frozen else groups, optimizer)
     phases = [Phase(pretraining.steps, (name,), pretraining.stream) for name in layers]
-    return Task(init, objectives, (*phases, Phase(steps, ("finetune",))), evaluate, render=render)
+    evaluators = {"classify": Evaluator(evaluate, {"loss": LOWER, "error": ERROR, "squared_error": LOWER})}
+    return Task(init, objectives, (*phases, Phase(steps, ("finetune",))), evaluators, render)
 
 
 def artifacts(
@@ -156,7 +158,7 @@ def autoencoder_loss(
 ) -> LayerLoss:
     """Each layer as a denoising, and where asked for contractive, autoencoder of the code below it."""
 
-    def layer_loss(params: Tree, i: int, below: jax.Array, key: jax.Array) -> tuple[jax.Array, Metrics]:
+    def layer_loss(params: Tree, i: int, below: jax.Array, key: jax.Array) -> tuple[Pair, Metrics]:
         corrupt = corrupts[i]
         seen = corrupt(key, below) if corrupt else below
         code: Any = model.apply({"params": params}, seen, i, i + 1, method="encode")
@@ -167,7 +169,7 @@ def autoencoder_loss(
             penalty: Any = model.apply({"params": params}, below, i, i + 1, method="contraction")
             metrics[f"layer_{i}_contraction"] = mean(penalty)
             losses = losses + contraction * penalty
-        return losses.mean(), metrics
+        return mean(losses), metrics
 
     return layer_loss
 
@@ -175,9 +177,9 @@ def autoencoder_loss(
 def divergence_loss(model: Stack, k: int) -> LayerLoss:
     """Each layer as a restricted Boltzmann machine of the code below it, by CD-k."""
 
-    def layer_loss(params: Tree, i: int, below: jax.Array, key: jax.Array) -> tuple[jax.Array, Metrics]:
+    def layer_loss(params: Tree, i: int, below: jax.Array, key: jax.Array) -> tuple[Pair, Metrics]:
         value, _ = boltzmann.divergence(model, params, i, below, below, key, k)
-        return value, {f"layer_{i}_reconstruction": mean(boltzmann.one_step(model, params, i, below))}
+        return (value, jnp.float32(1)), {f"layer_{i}_reconstruction": mean(boltzmann.one_step(model, params, i, below))}
 
     return layer_loss
 

@@ -32,9 +32,10 @@ from dl.evaluation.embedding import chosen, embeddings
 from dl.evaluation.filters import first_layer_filters
 from dl.evaluation.reconstruction import Map, against_pca, comparison, decoded_plane
 from dl.layers.corruption import Corruption, corruption
+from dl.metric import LOWER, NEITHER
 from dl.models import build as models
 from dl.models.autoencoder import Stack, visible
-from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean
 from dl.training import optimizers
 
 Loss = Callable[[Stack, int, Array, Array], Array]  # (model, layer, net input of what it sees, target) -> [B]
@@ -105,7 +106,7 @@ def reconstruction(
             absolute = _sum(jnp.abs(code))
             metrics["sparsity"] = mean(absolute)
             losses = losses + sparsity * absolute
-        return losses.mean(), (variables, metrics)
+        return mean(losses), (variables, metrics)
 
     def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
         x, mask = batch["image"], batch["mask"]
@@ -123,7 +124,9 @@ def reconstruction(
 
     groups = tuple(jax.eval_shape(init, jax.random.key(0))[0])
     objectives = {"reconstruct": Objective(objective, groups, optimizer)}
-    return Task(init, objectives, (Phase(steps, ("reconstruct",)),), evaluate, render=render)
+    described = dict.fromkeys(("loss", "squared_error", "squared_error_denoised"), LOWER) | {"noise": NEITHER}
+    evaluators = {"reconstruct": Evaluator(evaluate, described)}
+    return Task(init, objectives, (Phase(steps, ("reconstruct",)),), evaluators, render)
 
 
 def coder(model: Stack, params: Tree) -> tuple[Map, Map]:

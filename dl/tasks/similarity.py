@@ -32,8 +32,9 @@ from dl.dataset import Arrays, Info, Source
 from dl.errors import UserError, unknown
 from dl.evaluation import one_shot, similarity_artifacts, verification
 from dl.layers.weighted_l1 import WeightedL1
+from dl.metric import ERROR, HIGHER, NEITHER, Metric
 from dl.models.build import build as build_model
-from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean, means
 from dl.training import optimizers
 
 BATCHES = {"contrastive": "pairs", "weighted_l1": "pairs", "triplet": "classes"}
@@ -128,14 +129,13 @@ def similarity(tower: nn.Module, info: Info, optimizer: optax.GradientTransforma
             losses, taken = contrastive(distance, same, settings.margin), distance < settings.margin / 2
         metrics = {"loss": mean(losses), "pair_error": mean(taken != same)}
         metrics |= {"distance/same": mean(distance, same), "distance/different": mean(distance, ~same)}
-        return losses.mean(), (variables, metrics)
+        return mean(losses), (variables, metrics)
 
     def triplet_loss(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
         embedding, variables = embed(params, variables, batch["image"], key)
         losses, pairs = triplet_semi_hard(embedding, batch["label"], settings.margin)
-        loss = losses.sum() / jnp.maximum(pairs.sum(), 1)
         metrics = {"loss": mean(losses, pairs), "active_triplets": mean(losses > 0, pairs)}
-        return loss, (variables, metrics)
+        return (losses.sum(), jnp.maximum(pairs.sum(), 1).astype(jnp.float32)), (variables, metrics)
 
     def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
         embedding, _ = embed(params, variables, batch["image"], None)
@@ -147,8 +147,8 @@ def similarity(tower: nn.Module, info: Info, optimizer: optax.GradientTransforma
             outputs["threshold"] = jnp.broadcast_to(params["head"]["bias"], len(embedding))
         return metrics, {**outputs, "embedding": embedding}
 
-    def summarize(outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
-        return measure(outputs, settings)
+    def finish(sums: Metrics, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+        return means(sums, outputs) | measure(outputs, settings)
 
     def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
         drawn = None if "run" in evaluation.outputs else verified_pairs(evaluation.outputs, settings)
@@ -156,9 +156,10 @@ def similarity(tower: nn.Module, info: Info, optimizer: optax.GradientTransforma
 
     loss = triplet_loss if settings.loss == "triplet" else pair_loss
     groups = ("tower",) if head is None else ("tower", "head")
-    objectives = {"compare": Objective(loss, groups, optimizer)}
+    objectives = {"compare": Objective(loss, groups, optimizer, whole_batch=settings.loss == "triplet")}
     phases = (Phase(steps, ("compare",)),)
-    return Task(init, objectives, phases, evaluate, summarize, render, lambda split, source: check(split, source, settings))
+    evaluators = {"embeddings": Evaluator(evaluate, metrics_of(settings), finish)}
+    return Task(init, objectives, phases, evaluators, render, lambda split, source: check(split, source, settings))
 
 
 def check(split: str, source: Source, settings: Settings) -> None:
@@ -188,6 +189,13 @@ def verified_pairs(outputs: Mapping[str, np.ndarray], settings: Settings) -> ver
     left, right, same = verification.draw_pairs(outputs["label"], settings.pairs)
     apart = verification.apart(outputs["embedding"], left, right, distance(settings.loss))
     return verification.Pairs(left, right, same, apart)
+
+
+def metrics_of(settings: Settings) -> dict[str, Metric]:
+    """What is measured, of whichever kind a split is."""
+    trials = {f"error/{way}-way {shot}-shot": ERROR for way, shot in settings.few_shot}
+    verified = {"equal_error": ERROR, "auc": HIGHER, "pair_error": ERROR}
+    return {"embedding_norm": NEITHER, "error": ERROR, **trials, **verified}
 
 
 def measure(outputs: Mapping[str, np.ndarray], settings: Settings) -> dict[str, float]:

@@ -41,7 +41,8 @@ from dl.errors import UserError, unknown
 from dl.evaluation import style
 from dl.interop import published as interop
 from dl.interop import weights
-from dl.task import Batch, Evaluation, Metrics, Objective, Phase, Task, Tree
+from dl.metric import LOWER
+from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree
 from dl.tasks import style_subject
 from dl.tasks.style_subject import Subject
 from dl.training import optimizers
@@ -132,7 +133,7 @@ def style_transfer(
 
     def objective(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
         measured = losses(params, variables)
-        return measured["loss"], (variables, _pairs(measured))
+        return (measured["loss"], jnp.float32(1)), (variables, _pairs(measured))
 
     def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
         measured = losses(params, variables)
@@ -142,9 +143,10 @@ def style_transfer(
         pixels = jnp.asarray(params["image"]["pixels"])
         return artifacts(shown(pixels, subject), subject, settings, {k: float(v[0]) for k, v in evaluation.outputs.items()})
 
-    return Task(
-        init, {"paint": Objective(objective, ("image",), optimizer)}, (Phase(steps, ("paint",)),), evaluate, render=render
-    )
+    layers = [f"{kind}/{name}" for kind, names in (("content", content_weights), ("style", style_weights)) for name in names]
+    described = {name: LOWER for name in ("loss", "content", "style", "total_variation", *layers)}
+    objectives = {"paint": Objective(objective, ("image",), optimizer)}
+    return Task(init, objectives, (Phase(steps, ("paint",)),), {"losses": Evaluator(evaluate, described)}, render)
 
 
 def _pairs(measured: dict[str, jax.Array]) -> Metrics:

@@ -1,6 +1,6 @@
 """From a configuration to everything that a program needs: the data, the task and the mesh."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,11 +14,12 @@ from dl import registry
 from dl.config import variants
 from dl.data import pipeline
 from dl.dataset import Dataset
-from dl.errors import UserError
-from dl.state import TrainState
-from dl.task import Task, Tree
+from dl.errors import UserError, unknown
+from dl.metric import LOWER, Metric
+from dl.state import TrainState, averaged
+from dl.task import Batch, Task, Tree
 from dl.training.optimizers import choose_rate
-from dl.training.plan import total_steps
+from dl.training.plan import Intervals, intervals, total_steps
 
 
 class Experiment(NamedTuple):
@@ -31,7 +32,7 @@ class Experiment(NamedTuple):
 
     def streams(self) -> dict[str, pipeline.Stream]:
         """The training batches of each stream that a phase names."""
-        names = {phase.stream for phase in self.task.phases}
+        names = {name for phase in self.task.phases for name in phase.streams}
         return {n: pipeline.train_stream(self.config, self.dataset.splits[n], self.mesh) for n in sorted(names)}
 
     def evaluation(self, split: str) -> pipeline.EvaluationBatches:
@@ -40,7 +41,25 @@ class Experiment(NamedTuple):
 
     def evaluation_splits(self) -> list[str]:
         """The splits that no phase trains on."""
-        return [n for n in self.dataset.splits if n not in {phase.stream for phase in self.task.phases}]
+        trained = {name for phase in self.task.phases for name in phase.streams}
+        return [n for n in self.dataset.splits if n not in trained]
+
+    def prepare(self, batch: Batch) -> Batch:
+        """A batch of any split as evaluators see it; part of their programs."""
+        return pipeline.prepare_evaluation(self.config.dataset.to_dict(), batch)
+
+    def examples(self) -> int:
+        """How many examples an epoch of the training split has; 0 where there is none."""
+        return pipeline.epoch_size(self.config, self.dataset.splits["train"]) if "train" in self.dataset.splits else 0
+
+    def intervals(self) -> Intervals:
+        """When lines, evaluations and checkpoints are due."""
+        return intervals(self.config, self.examples())
+
+    def best(self) -> Metric | None:
+        """The metric that the best checkpoint is chosen by, if one is kept."""
+        name = self.config.best.metric
+        return metric_of(self, name, "config.best.metric") if name else None
 
     def target(self) -> Tree:
         """Shape, dtype and sharding of every array of the state, without making one."""
@@ -48,9 +67,9 @@ class Experiment(NamedTuple):
         shardings = meshes.place(shapes, self.mesh, self.config.mesh.get("rules", ()))
         return jax.tree.map(lambda s, sh: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sh), shapes, shardings)
 
-    def initial_state(self) -> TrainState:
-        """The state before the first step, of all replicas (see `variants`), each array made where it will lie."""
-        shardings = jax.tree.map(lambda s: s.sharding, self.target())
+    def initial_state(self, target: Tree = None) -> TrainState:
+        """The state before the first step, of all replicas (see `variants`), each made where `target` says it will lie."""
+        shardings = jax.tree.map(lambda s: s.sharding, target or self.target())
         return jax.jit(self._create_all(), out_shardings=shardings)(*self._variants())
 
     def _variants(self) -> tuple[jax.Array, jax.Array]:
@@ -78,10 +97,11 @@ def assemble(config: ConfigDict, data_dir: str | None = None, manual_dir: str | 
         first = partial(pipeline.first_examples, config.dataset.to_dict(), dataset.splits["train"])
         dataset = dataset._replace(info=dataset.info._replace(first=first))
     task = registry.find("dl.tasks", "task", config.task.name)(config, dataset.info, steps)
-    for phase in task.phases:
-        if phase.stream not in dataset.splits:
-            raise UserError(f"the task trains on the split {phase.stream!r}: name it in config.dataset.splits.")
+    for name in (name for phase in task.phases for name in phase.streams):
+        if name not in dataset.splits:
+            raise UserError(f"the task trains on the split {name!r}: name it in config.dataset.splits.")
     experiment = Experiment(config, dataset, task, mesh)
+    check_task(experiment)
     for split in experiment.evaluation_splits():
         task.check(split, dataset.splits[split])
     return experiment
@@ -94,8 +114,51 @@ def create(task: Task, seed: jax.Array, rate: jax.Array, ema: float) -> TrainSta
     opt_state = {name: o.optimizer.init({g: params[g] for g in o.groups}) for name, o in task.objectives.items()}
     opt_state = choose_rate(opt_state, rate)
     # A copy, because a donated buffer may stand in the state only once.
-    average = jax.tree.map(jnp.copy, params) if ema else {}
+    average = jax.tree.map(jnp.copy, averaged(params, variables)) if ema else {}
     return TrainState(jnp.int32(0), key, params, variables, opt_state, average)
+
+
+def check_task(experiment: Experiment) -> None:
+    """Checks what the configuration asks of the task.
+
+    Raises:
+        UserError: microbatches of a loss that compares the examples of a batch, or a metric that is not measured.
+    """
+    config, task = experiment.config, experiment.task
+    across = [name for name, objective in task.objectives.items() if objective.whole_batch]
+    if config.microbatches > 1 and across:
+        raise UserError(
+            f"the objective {across[0]!r} compares the examples of a batch with each other, so it cannot be cut into "
+            f"config.microbatches={config.microbatches}: set it to 1."
+        )
+    for section in ("best", "early_stopping"):
+        if config[section].metric:
+            metric_of(experiment, config[section].metric, f"config.{section}.metric")
+
+
+def metric_of(experiment: Experiment, name: str, key: str) -> Metric:
+    """What is known of the metric `"split/name"`, one of those that a run measures while it trains.
+
+    Raises:
+        UserError: it is not measured; the message lists the choices.
+    """
+    known: dict[str, Metric] = {}
+    for split in watched(experiment.evaluation_splits()):
+        known |= {f"{split}/{n}": metric for n, metric in experiment.task.metrics(split).items()}
+    if name.startswith("train/"):  # of the batches: what objectives minimise, and what they measure under the same names
+        known = {f"train/{n.partition('/')[2]}": metric for n, metric in known.items()}
+        known |= {f"train/objective/{n}": LOWER for n in experiment.task.objectives}
+    found = known.get(name)
+    if found is None:
+        raise unknown(f"metric for {key}", name, known)
+    if not found.better:
+        raise UserError(f"{key}={name!r}: it is no measure of how good the run is. Choices: {', '.join(sorted(known))}.")
+    return found
+
+
+def watched(splits: Sequence[str]) -> list[str]:
+    """The splits that are evaluated during the training: `validation` where there is one, else all."""
+    return [split for split in splits if split == "validation"] or list(splits)
 
 
 def check(config: ConfigDict) -> None:
@@ -114,6 +177,3 @@ def check(config: ConfigDict) -> None:
         raise UserError(f"config.ema must be in [0, 1), got {config.ema}.")
     if config.dtype not in ("float32", "bfloat16"):
         raise UserError(f"config.dtype must be float32 or bfloat16, got {config.dtype!r}.")
-    for section in ("best", "early_stopping"):
-        if config[section].mode not in ("min", "max"):
-            raise UserError(f"config.{section}.mode must be min or max, got {config[section].mode!r}.")

@@ -42,19 +42,19 @@ class Writer:
     Args:
         workdir: absolute path.
         best: whether the checkpoint with the best value (given to `save`) is kept too.
-        mode: "min" or "max": which value is the best.
+        better: "lower" or "higher": which value is the best.
     """
 
-    def __init__(self, workdir: Path, best: bool, mode: str):
+    def __init__(self, workdir: Path, best: bool, better: str):
         keep: list[Any] = [LatestN(2)]
         if best:
             # BestN keeps the checkpoint that comes last in increasing order of the metric.
-            keep.append(BestN(get_metric_fn=_value, reverse=mode == "min", n=1, keep_checkpoints_without_metrics=False))
+            keep.append(BestN(get_metric_fn=_value, reverse=better == "lower", n=1, keep_checkpoints_without_metrics=False))
         self.workdir = workdir
         options = ocp.CheckpointManagerOptions(
             preservation_policy=AnyPreservationPolicy(keep),
             best_fn=_value,
-            best_mode=mode,
+            best_mode="min" if better == "lower" else "max",
             cleanup_tmp_directories=True,
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
             enable_background_delete=False,
@@ -186,11 +186,11 @@ def restore_step(workdir: Path, step: int, target: Tree) -> Tree:
     return restore(workdir, step, target)
 
 
-def best_step(workdir: Path, mode: str) -> int | None:
+def best_step(workdir: Path, better: str) -> int | None:
     """The step of the checkpoint with the best value, or None where none was saved with one."""
     values = {}
     for step in steps(workdir):
         stored = workdir / FOLDER / str(step) / "metrics" / "metrics"
         if stored.exists():
             values[step] = json.loads(stored.read_text())[VALUE]
-    return (min if mode == "min" else max)(values, key=lambda step: values[step]) if values else None
+    return (min if better == "lower" else max)(values, key=lambda step: values[step]) if values else None

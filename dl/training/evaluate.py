@@ -1,64 +1,129 @@
-"""Evaluation of one split, exact on a ragged last batch, for all replicas at once."""
+"""Evaluation of a split, exact on a ragged last batch, for all replicas at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from dl import mesh as meshes
-from dl.data.pipeline import EvaluationBatches
+from dl.data.pipeline import RESIDENT_BYTES
+from dl.errors import UserError
 from dl.state import TrainState
-from dl.task import Batch, Metrics, Task, Tree
+from dl.task import Batch, Evaluator, Tree
+from dl.training.assembly import Experiment
 
 EVALUATION_KEY = 0xE7A1  # folded into the run's key, so that an evaluation's draws are not those of a step
 
 
 class Evaluated(NamedTuple):
-    """metrics: name -> [replicas]; outputs: for each replica, name -> [N, ...]."""
+    """metrics: name -> [replicas]; for each replica, outputs: name -> [N, ...], and sums: evaluator -> its pytree."""
 
     metrics: dict[str, np.ndarray]
     outputs: list[dict[str, np.ndarray]]
+    sums: list[dict[str, Tree]] = []  # noqa: RUF012  # never changed
+
+    def merged(self, other: "Evaluated") -> "Evaluated":
+        """What both found, of the same replicas."""
+        outputs = [a | b for a, b in zip(self.outputs, other.outputs, strict=True)]
+        return Evaluated(self.metrics | other.metrics, outputs, [a | b for a, b in zip(self.sums, other.sums, strict=True)])
 
 
-def evaluator(task: Task, batches: EvaluationBatches, mesh: Mesh, how: str) -> Callable[[TrainState], Evaluated]:
-    """`state -> Evaluated` over the whole split. The moving average of the parameters is evaluated where the state has one."""
+class Evaluations:
+    """The evaluators of an experiment, each compiled once for a shape of batches, whatever the number of splits.
 
-    def one(params: Tree, variables: Tree, key: jax.Array, batch: Batch) -> tuple[Metrics, dict[str, jax.Array]]:
-        return task.evaluate(params, variables, batches.prepare(batch), key)
+    On an accelerator the batches of a split that fits stay there from the first evaluation on.
+    """
 
-    def numbered(params: Tree, variables: Tree, keys: jax.Array, number: jax.Array, batch: Batch) -> Any:
-        keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.fold_in(k, EVALUATION_KEY), number))(keys)
-        return lifted(params, variables, keys, batch)
+    def __init__(self, experiment: Experiment):
+        self.experiment = experiment
+        self.programs = {name: self._program(evaluator) for name, evaluator in experiment.task.evaluators.items()}
+        self.kept: dict[str, list[tuple[Batch, int]]] = {}
 
-    lifted = meshes.per_replica(one, mesh, how, (True, True, True, False))
-    compiled = jax.jit(numbered, out_shardings=meshes.replicated(mesh))
+    def names(self, split: str) -> list[str]:
+        """The evaluators of a split."""
+        return [n for n, e in self.experiment.task.evaluators.items() if not e.splits or split in e.splits]
 
-    def evaluate(state: TrainState) -> Evaluated:
-        params = state.ema or state.params
-        results = []
-        for number, (batch, rows) in enumerate(batches.blocks()):
-            results.append((compiled(params, state.variables, state.key, jnp.int32(number), batch), rows))
-        return gather(task, jax.device_get([r for r, _ in results]), [rows for _, rows in results])
+    def __call__(self, state: TrainState, split: str, names: Collection[str] | None = None, ema: bool = True) -> Evaluated:
+        """All replicas on the whole split, by all evaluators of the split or those named; averages where the state has them.
 
-    return evaluate
+        Args:
+            state: of all replicas, on the devices.
+            split: its name.
+            names: of evaluators.
+            ema: whether the averages are evaluated.
+        """
+        replicas = len(state.step)
+        found = Evaluated({}, [{} for _ in range(replicas)], [{} for _ in range(replicas)])
+        params, variables = state.evaluated(ema)
+        for name in self.names(split) if names is None else names:
+            sums, outputs = self._run(name, split, params, variables, state.key)
+            found = found.merged(finish(name, self.experiment.task.evaluators[name], sums, outputs, replicas))
+        return found
+
+    def _program(self, evaluator: Evaluator) -> Callable[..., Any]:
+        experiment = self.experiment
+
+        def one(params: Tree, variables: Tree, key: jax.Array, batch: Batch) -> Any:
+            return evaluator.step(params, variables, experiment.prepare(batch), key)
+
+        lifted = meshes.per_replica(one, experiment.mesh, experiment.config.replicate, (True, True, True, False))
+
+        def numbered(params: Tree, variables: Tree, keys: jax.Array, number: jax.Array, batch: Batch) -> Any:
+            keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.fold_in(k, EVALUATION_KEY), number))(keys)
+            return lifted(params, variables, keys, batch)
+
+        return jax.jit(numbered, out_shardings=meshes.replicated(experiment.mesh))
+
+    def _batches(self, split: str) -> Iterator[tuple[Batch, int]]:
+        batches = self.experiment.evaluation(split)
+        if jax.default_backend() == "cpu" or not batches.source.resident or batches.bytes() > RESIDENT_BYTES:
+            return batches.blocks()
+        if split not in self.kept:
+            self.kept[split] = list(batches.blocks())
+        return iter(self.kept[split])
+
+    def _run(self, name: str, split: str, params: Tree, variables: Tree, keys: jax.Array) -> tuple[Tree, list[Any]]:
+        """The sums over the split and the outputs of each batch without the rows that pad, on the host, [replicas, ...]."""
+        total: Tree = None
+        outputs: list[dict[str, np.ndarray]] = []
+        waiting: list[tuple[Any, int]] = []
+        for number, (batch, rows) in enumerate(self._batches(split)):
+            waiting.append((self.programs[name](params, variables, keys, jnp.int32(number), batch), rows))
+            if len(waiting) > 1:  # the device works on a batch while the one before it goes to the host
+                total = _take(*waiting.pop(0), total, outputs)
+        for made, rows in waiting:
+            total = _take(made, rows, total, outputs)
+        return total, outputs
 
 
-def gather(task: Task, results: list[Any], rows: list[int]) -> Evaluated:
-    """Sums the pairs in float64, joins the outputs without the rows that pad, and adds the numbers of `summarize`."""
-    metrics: dict[str, np.ndarray] = {}
-    for name in results[0][0]:
-        total = sum(np.asarray(pairs[name][0], np.float64) for pairs, _ in results)
-        count = sum(np.asarray(pairs[name][1], np.float64) for pairs, _ in results)
-        metrics[name] = np.asarray(total / count)
-    names = results[0][1].keys()
-    replicas = len(next(iter(metrics.values()))) if metrics else 1
-    outputs = [
-        {name: np.concatenate([out[name][r][:n] for (_, out), n in zip(results, rows, strict=True)]) for name in names}
-        for r in range(replicas)
-    ]
-    summaries: list[Mapping[str, float]] = [task.summarize(o) for o in outputs]
-    metrics |= {name: np.array([s[name] for s in summaries]) for name in summaries[0]}
-    return Evaluated(metrics, outputs)
+def _take(made: Any, rows: int, total: Tree, outputs: list[dict[str, np.ndarray]]) -> Tree:
+    sums, per_example = jax.device_get(made)
+    outputs.append({name: values[:, :rows] for name, values in per_example.items()})
+    exact = jax.tree.map(lambda x: x.astype(np.float64 if np.issubdtype(x.dtype, np.inexact) else np.int64), sums)
+    return exact if total is None else jax.tree.map(np.add, total, exact)
+
+
+def finish(name: str, evaluator: Evaluator, sums: Tree, outputs: list[dict[str, np.ndarray]], replicas: int) -> Evaluated:
+    """Numbers of what was summed and gathered; a metric that is undefined for some replica is left out."""
+    joined = [{n: np.concatenate([part[n][r] for part in outputs]) for n in outputs[0]} for r in range(replicas)]
+    summed = [jax.tree.map(lambda x: x[r], sums) for r in range(replicas)]  # noqa: B023
+    numbers = [evaluator.finish(s, o) for s, o in zip(summed, joined, strict=True)]
+    unknown = sorted({n for found in numbers for n in found} - set(evaluator.metrics))
+    if unknown:  # a mistake in the task, not of the user: nothing would know whether lower is better
+        raise ValueError(f"the evaluator {name!r} gives {unknown}, which its metrics do not describe")
+    shared = [n for n in numbers[0] if all(n in found for found in numbers)]
+    metrics = {n: np.array([found[n] for found in numbers], np.float64) for n in shared}
+    return Evaluated(metrics, joined, [{name: s} for s in summed])
+
+
+def check_finite(evaluated: Evaluated, split: str, step: int) -> None:
+    """Raises UserError where a metric is NaN or infinite; the message names it, the split and the replica."""
+    for name, values in evaluated.metrics.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise UserError(
+                f"after step {step} the metric {name!r} of replica {bad[0]} is {values[bad[0]]} on the split {split!r}: look "
+                f"for NaN or huge values in the data of that split. What was trained is saved."
+            )

@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dl.data.pipeline import Stream
 from dl.layers import calls as layer_calls
 from dl.layers.backend import stock_operations
 from dl.layers.calls import Call
 from dl.state import TrainState, path_name
-from dl.task import Task, Tree
+from dl.task import Phase, Task, Tree
 from dl.training import flops
 from dl.training.assembly import Experiment, create
+from dl.training.feed import Feed, feeds
 from dl.training.step import train_step
 
 Shape = tuple[int, ...]
@@ -90,13 +90,14 @@ def explain(experiment: Experiment) -> Explanation:
     """
     config, task = experiment.config, experiment.task
     state = jax.eval_shape(partial(create, task, ema=config.ema), jnp.uint32(0), jnp.int32(0))
-    batches = {name: _batch(stream) for name, stream in experiment.streams().items()}
+    fed = feeds(task.phases, experiment.streams(), experiment.mesh, 1)
+    batches = {phase: _batch(feed) for phase, feed in zip(task.phases, fed, strict=True)}
     with stock_operations():
         layers = _layers(task, state, batches)
         phases = []
         for phase in task.phases:
             step = train_step(task, phase, config.microbatches, config.ema)
-            cost = flops.total(step, state, batches[phase.stream], state.key)
+            cost = flops.total(step, state, batches[phase], state.key)
             phases.append(PhaseCost(phase.steps, phase.objectives, phase.stream, cost))
     target = experiment.target()
     leaves = jax.tree.leaves(target)
@@ -115,18 +116,21 @@ def explain(experiment: Experiment) -> Explanation:
     )
 
 
-def _batch(stream: Stream) -> Tree:
-    """The shapes of a batch as an objective sees it; one example is read to learn them."""
-    rows = {name: values[0] for name, values in stream.reads[0](0, 1, np.arange(1)).items()}
-    read = {name: jax.ShapeDtypeStruct((stream.batch_size, *v.shape[1:]), v.dtype) for name, v in rows.items()}
-    return jax.eval_shape(stream.prepare, stream.constants, jax.eval_shape(lambda: jax.random.key(0)), read)
+def _batch(feed: Feed) -> Tree:
+    """The shapes of a batch as an objective sees it; one example of each stream is read to learn them."""
+    read: dict[str, Any] = {}
+    for number, (name, stream) in enumerate(feed.streams.items()):
+        rows = {feature: values[0] for feature, values in stream.reads[0](0, 1, np.arange(1)).items()}
+        shapes = {n: jax.ShapeDtypeStruct((stream.batch_size, *v.shape[1:]), v.dtype) for n, v in rows.items()}
+        read |= {f"{name}/{n}": v for n, v in shapes.items()} if number else shapes
+    return jax.eval_shape(feed.prepare, feed.constants(), jax.eval_shape(lambda: jax.random.key(0)), read)
 
 
-def _layers(task: Task, state: TrainState, batches: dict[str, Tree]) -> list[Layer]:
+def _layers(task: Task, state: TrainState, batches: dict[Phase, Tree]) -> list[Layer]:
     layers: dict[str, Layer] = {}
-    objectives = dict.fromkeys((name, phase.stream) for phase in task.phases for name in phase.objectives)
-    for name, stream in objectives:
-        for layer in _objective(task, name, state, batches[stream]):
+    objectives = dict.fromkeys((name, phase) for phase in task.phases for name in phase.objectives)
+    for name, phase in objectives:
+        for layer in _objective(task, name, state, batches[phase]):
             layers.setdefault(layer.path, layer)
     for path in _groups_without_module(state.params, layers):
         layers[path] = Layer(path, "parameters", (), 0, 0, 0, 0)

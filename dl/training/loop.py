@@ -1,147 +1,230 @@
 """The loop: it takes any task through its phases, and knows of it only what `Task` says."""
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from dl import mesh as meshes
-from dl.data.pipeline import Stream, read_block
+from dl.errors import UserError
 from dl.state import TrainState
-from dl.task import Batch, Tree
-from dl.training.assembly import Experiment
-from dl.training.evaluate import Evaluated, evaluator
+from dl.task import Tree
+from dl.training.assembly import Experiment, metric_of, watched
+from dl.training.evaluate import Evaluated, Evaluations, check_finite
+from dl.training.feed import Feed, feeds, read_ahead
 from dl.training.meter import Meter
-from dl.training.plan import Block, blocks, due, history, stop_early
+from dl.training.plan import blocks, history, stop_early
 from dl.training.preemption import watch
 from dl.training.progress import Progress
 from dl.training.step import dispatch
+from dl.training.trace import tracing
 from dl.training.workdir import MetricsFile
-
-READ_AHEAD = 2  # dispatches whose batches are made while the device works
 
 
 class Trained(NamedTuple):
-    """What a run ends with. `finished` is False where SIGTERM stopped it; `evaluated` are the splits at the last step."""
+    """What a run ends with.
+
+    `finished` is False where `stopped_by`, "SIGTERM" or "Ctrl-C", stopped it; `evaluated` are the splits at the last step.
+    """
 
     finished: bool
     step: int
     state: TrainState
     evaluated: dict[str, Evaluated]
     seconds: float
+    stopped_by: str = ""
 
 
-def train(experiment: Experiment, workdir: Path, progress: Progress) -> Trained:
+def train(experiment: Experiment, workdir: Path, progress: Progress, profile: tuple[int, int] | None = None) -> Trained:
     """Trains from the newest checkpoint in `workdir`, or from the start, to the last step of the last phase.
 
+    Args:
+        experiment: what is trained.
+        workdir: of the run; it exists.
+        progress: what a person sees of it.
+        profile: (first step, last step) of which a trace is written to `workdir/profile`.
+
     Raises:
-        UserError: a metric is NaN or infinite, or the disk can't be written; what was saved stays.
+        UserError: a metric or a parameter is NaN or infinite, the disk can't be written, or the workdir is gone; what was
+            saved stays.
     """
     from dl.training import checkpoint  # costs half a second, so it is not loaded by those who only ask for --help
 
-    config, task, mesh = experiment.config, experiment.task, experiment.mesh
-    total = sum(phase.steps for phase in task.phases)
+    config, task = experiment.config, experiment.task
+    total, when = sum(phase.steps for phase in task.phases), experiment.intervals()
 
     # Where are we? Batches and keys are functions of the step, so the state alone is enough to go on.
-    restored = checkpoint.restore_latest(workdir, experiment.target())
-    step, state = restored or (0, experiment.initial_state())
+    target = experiment.target()
+    restored = checkpoint.restore_latest(workdir, target)
+    step, state = restored or (0, experiment.initial_state(target))
     if restored:
         progress.note(f"resumed at step {step}")
     log = MetricsFile(workdir, step, writing=jax.process_index() == 0)
 
-    # What is compiled: a dispatch for each phase, an evaluation for each split, the norms of the parameters.
-    streams = experiment.streams()
-    dispatches = []
-    for phase in task.phases:
-        one = dispatch(task, phase, streams[phase.stream].prepare, config.microbatches, config.ema)
-        lifted = meshes.per_replica(one, mesh, config.replicate, (True, False, True))
-        shardings = (jax.tree.map(lambda s: s.sharding, experiment.target()), meshes.replicated(mesh))
-        dispatches.append(jax.jit(lifted, donate_argnums=0, out_shardings=shardings))
-    evaluators = {
-        split: evaluator(task, experiment.evaluation(split), mesh, config.replicate) for split in experiment.evaluation_splits()
-    }
-    watched = [split for split in evaluators if split == "validation"] or list(evaluators)
-    norms = jax.jit(meshes.per_replica(parameter_norms, mesh, config.replicate, (True,)), out_shardings=meshes.replicated(mesh))
+    # What is compiled: a dispatch for each phase, each evaluator, the health of the parameters.
+    fed = feeds(task.phases, experiment.streams(), experiment.mesh, config.steps_per_dispatch)
+    constants = [feed.constants() for feed in fed]
+    dispatches = compile_dispatches(experiment, fed, target)
+    evaluations = Evaluations(experiment)
+    during, splits = watched(experiment.evaluation_splits()), experiment.evaluation_splits()
+    health = jax.jit(
+        meshes.per_replica(healthy, experiment.mesh, config.replicate, (True, True)),
+        out_shardings=meshes.replicated(experiment.mesh),
+    )
 
-    meter = Meter(config.batch_size * config.replicas, max([line.get("seconds", 0.0) for line in log.lines], default=0.0))
-    writer = checkpoint.Writer(workdir, bool(config.best.metric), config.best.mode)
+    best = experiment.best()
+    writer = checkpoint.Writer(workdir, best is not None, best.better if best else "lower")
+    spent = max([line.get("seconds", 0.0) for line in log.lines], default=0.0)
+    meter = Meter(config.batch_size * config.replicas, spent, log.partial)
     saved = step if restored else None
     evaluated: dict[str, Evaluated] = {}
+    stopped_by = ""
 
-    def record(split: str, metrics: dict[str, np.ndarray], **numbers: float) -> None:
-        progress.line(log.write(step, split, metrics, **numbers))
+    def kept() -> str:
+        return f"the checkpoint of step {saved} is kept" if saved else "no checkpoint was saved yet"
 
-    def stopped_early() -> bool:
-        rule = config.early_stopping
-        last_phase = total - task.phases[-1].steps  # what earlier phases do, such as pretraining, need not move the metric
-        return bool(rule.metric) and stop_early(history(log.lines, rule.metric, last_phase), rule.mode, rule.patience)
+    def evaluate(everything: bool) -> None:
+        """All splits and evaluators at the last step; else those that are due."""
+        meter.pause()
+        for split in splits if everything else during:
+            due = [
+                n
+                for n in evaluations.names(split)
+                if everything or is_due(task.evaluators[n].every, when.evaluate.number(step))
+            ]
+            if due:
+                evaluated[split] = evaluations(state, split, due)
+        meter.skip()
 
-    with closing(writer), closing(log), watch() as requested, progress:  # also where it fails, what is being saved is finished
-        done = step == total or stopped_early()
-        for block, batch in read_ahead(experiment, streams, step if not done else total):
-            state, metrics = dispatches[block.phase](state, streams[task.phases[block.phase].stream].constants, batch)
+    def save(value: float | None) -> None:
+        nonlocal saved
+        check_healthy(jax.device_get(health(state.params, state.variables)), step, kept())
+        writer.save(step, state, value)
+        saved = step
+
+    with (
+        closing(writer),
+        closing(log),
+        watch() as stop,
+        tracing(workdir, profile) as traced,
+        progress,
+    ):  # also where it fails, what is being saved is finished
+        done = step == total or stopped_early(experiment, log.lines, total)
+        ahead = read_ahead(fed, blocks(task.phases, config.steps_per_dispatch, when, step if not done else total))
+        for block, batch, count in ahead:
+            traced(block.start, block.end)
+            with jax.transfer_guard("disallow"):
+                state, metrics = dispatches[block.phase](state, constants[block.phase], batch, count)
             step = block.end
             meter.add(block, metrics)
             progress.advance(step)
             evaluated = {}
-            stop = requested(step)
-            saving = due(step, config.checkpoint_every, total) or stop
+            stopped_by = stop(step)
+            last = step == total
+            saving, evaluating = last or when.save.due(step), last or when.evaluate.due(step)
+            if saving or evaluating or when.log.due(step) or stopped_by:
+                check_there(workdir)
 
-            if due(step, config.log_every, total) or saving:
-                means, speed = meter.flush(
-                    f"the checkpoint of step {saved} is kept" if saved else "no checkpoint was saved yet"
-                )
-                record("train", {**means, **jax.device_get(norms(state.params))}, **speed)
-            if due(step, config.eval_every, total):
-                evaluated = {split: evaluators[split](state) for split in (watched if step < total else evaluators)}
+            if saving or evaluating or when.log.due(step):
+                means, speed = meter.flush(kept())
+                norms = check_healthy(jax.device_get(health(state.params, state.variables)), step, kept())
+                progress.line(log.write(step, "train", {**means, **norms}, **speed))
+            elif stopped_by:  # not a line of the run's, but what the next start needs to write the one that is due
+                sums = meter.collect(kept())
+                log.write_partial(step, sums, meter.seconds)
+            value = None
+            if evaluating:
+                evaluate(everything=last)
                 for split, result in evaluated.items():
-                    record(split, result.metrics)
-                meter.skip()
-                done = stopped_early()
-            if saving or done:
-                writer.save(step, state, best_value(evaluated, config.best.metric))
-                saved = step
-            if stop or done:
+                    if not all(np.isfinite(values).all() for values in result.metrics.values()):
+                        save(None)
+                        check_finite(result, split, step)
+                    progress.line(log.write(step, split, result.metrics))
+                done = stopped_early(experiment, log.lines, total)
+            improved = False
+            if best and (saving or evaluating):
+                competing = [line for line in log.lines if when.competes(line["step"], total)]
+                value, improved = best_value(competing, config.best.metric, step, best.better == "lower")
+            if saving or improved or done or stopped_by:
+                save(value)
+            if stopped_by or done:
                 break
         finished = step == total or done
-        if finished and set(evaluated) != set(evaluators):
-            evaluated = {split: evaluate(state) for split, evaluate in evaluators.items()}
+        if finished and (step < total or set(evaluated) != set(splits)):
+            evaluate(everything=True)
             for split, result in evaluated.items():
-                record(split, result.metrics)
-    return Trained(finished, step, state, evaluated, meter.seconds)
+                check_finite(result, split, step)
+                progress.line(log.write(step, split, result.metrics))
+    return Trained(finished, step, state, evaluated, meter.seconds, "" if finished else stopped_by)
 
 
-def read_ahead(experiment: Experiment, streams: dict[str, Stream], start: int) -> Iterator[tuple[Block, Batch]]:
-    """Each dispatch with its batches on the devices, made in a thread while the dispatches before it run."""
-    task, config, mesh = experiment.task, experiment.config, experiment.mesh
-    waiting: deque[tuple[Block, Future[Batch]]] = deque()
-    with ThreadPoolExecutor(1, "read-ahead") as reader:
-        try:
-            for block in blocks(task.phases, config, start):
-                stream = streams[task.phases[block.phase].stream]
-                waiting.append((block, reader.submit(read_block, stream, mesh, block.start, block.end - block.start)))
-                if len(waiting) > READ_AHEAD:
-                    ready, future = waiting.popleft()
-                    yield ready, future.result()
-            for ready, future in waiting:
-                yield ready, future.result()
-        finally:
-            reader.shutdown(wait=True, cancel_futures=True)
+def compile_dispatches(experiment: Experiment, fed: Sequence[Feed], target: Tree) -> list[Callable[..., Any]]:
+    """For each phase `(state, constants, batches, count) -> (state, metrics)`, all replicas; the state's buffers are reused."""
+    config, mesh = experiment.config, experiment.mesh
+    shardings = (jax.tree.map(lambda s: s.sharding, target), meshes.replicated(mesh))
+    made: list[Callable[..., Any]] = []
+    for phase, feed in zip(experiment.task.phases, fed, strict=True):
+        one = dispatch(experiment.task, phase, feed.prepare, config.microbatches, config.ema)
+        lifted = meshes.per_replica(one, mesh, config.replicate, (True, False, True, False))
+        made.append(jax.jit(lifted, donate_argnums=0, out_shardings=shardings))
+    return made
 
 
-def parameter_norms(params: Tree) -> dict[str, jax.Array]:
-    """`parameter_norm/<group>`: the Euclidean norm of each parameter group."""
-    return {f"parameter_norm/{group}": optax.tree.norm(values) for group, values in params.items()}
+def is_due(every: int, number: int) -> bool:
+    """Whether an evaluator takes part in the evaluation of this number, counted from 1."""
+    return every > 0 and number % every == 0
 
 
-def best_value(evaluated: dict[str, Evaluated], metric: str) -> float | None:
-    """The mean over the replicas of `"split/name"`, if it was just measured."""
-    split, _, name = metric.partition("/")
-    measured = evaluated[split].metrics.get(name) if split in evaluated else None
-    return None if measured is None else float(measured.mean())
+def stopped_early(experiment: Experiment, lines: Sequence[dict[str, Any]], total: int) -> bool:
+    """Whether `config.early_stopping` ends the run, of `total` steps, after these lines."""
+    rule = experiment.config.early_stopping
+    if not rule.metric:
+        return False
+    lower = metric_of(experiment, rule.metric, "config.early_stopping.metric").better == "lower"
+    last_phase = total - experiment.task.phases[-1].steps  # what earlier phases do, as pretraining, need not move the metric
+    return stop_early(history(lines, rule.metric, last_phase), lower, rule.patience)
+
+
+def best_value(lines: Sequence[dict[str, Any]], metric: str, step: int, lower: bool) -> tuple[float | None, bool]:
+    """The mean over the replicas of `"split/name"` at a step, if it was measured, and whether none before is as good."""
+    now = history([line for line in lines if line["step"] == step], metric)
+    before = history([line for line in lines if line["step"] < step], metric)
+    if not now:
+        return None, False
+    return now[-1], all(now[-1] < value if lower else now[-1] > value for value in before)
+
+
+def healthy(params: Tree, variables: Tree) -> dict[str, jax.Array]:
+    """`parameter_norm/<group>`: the Euclidean norm of each parameter group. `variables`: 0 where all of them are finite."""
+    norms = {f"parameter_norm/{group}": optax.tree.norm(values) for group, values in params.items()}
+    floats = [x for x in jax.tree.leaves(variables) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return {**norms, "variables": sum((jnp.sum(~jnp.isfinite(x)) for x in floats), jnp.int32(0)).astype(jnp.float32)}
+
+
+def check_healthy(found: dict[str, np.ndarray], step: int, kept: str) -> dict[str, np.ndarray]:
+    """The norms, all finite.
+
+    Raises:
+        UserError: parameters or variables are NaN or infinite, or so large that their norm is.
+    """
+    norms = {name: values for name, values in found.items() if name != "variables"}
+    bad = {name: ~np.isfinite(values) for name, values in norms.items()} | {"variables": found["variables"] > 0}
+    for name, where in bad.items():
+        if where.any():
+            what = "a running statistic or another variable" if name == "variables" else f"the metric {name!r}"
+            raise UserError(
+                f"stopped at step {step}: {what} of replica {int(np.argmax(where))} is NaN or infinite ({kept}). Lower the "
+                "learning rate, clip the gradient (config.optimizer.clip_norm) or look for NaN in the data."
+            )
+    return norms
+
+
+def check_there(workdir: Path) -> None:
+    """Raises UserError where the folder of the run was removed while it ran."""
+    if not workdir.is_dir():
+        raise UserError(f"--workdir={workdir} was removed while the run wrote to it: nothing of it is left; start it again.")

@@ -1,14 +1,18 @@
 """Metrics of the steps since the last line: they stay on the device until a line is due, then are checked and averaged."""
 
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from dl.errors import UserError
-from dl.task import Metrics
 from dl.training.plan import Block
+from dl.training.step import Packed
+
+Sums = dict[str, list[np.ndarray]]  # name -> [sum, count], each float64 [replicas]
+Speed = dict[str, float]
 
 
 class Meter:
@@ -17,22 +21,30 @@ class Meter:
     Args:
         examples: a step, over all replicas; they give the speed.
         seconds: what earlier starts of the run took.
+        sums: of steps before the first that is added, where an earlier start stopped between two lines.
+        clock: seconds, from any origin.
     """
 
-    def __init__(self, examples: int, seconds: float):
-        self.examples = examples
-        self.seconds = seconds
-        self.pending: list[tuple[Block, Metrics]] = []
-        self.since = time.perf_counter()
-        self.steps = 0
+    def __init__(
+        self,
+        examples: int,
+        seconds: float,
+        sums: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        self.examples, self.seconds, self.clock = examples, seconds, clock
+        self.sums: Sums = {name: [np.asarray(x, np.float64) for x in pair] for name, pair in (sums or {}).items()}
+        self.pending: list[tuple[Block, Packed]] = []
+        self.since = clock()
+        self.steps, self.duration = 0, 0.0  # since the last line, without pauses
 
-    def add(self, block: Block, metrics: Metrics) -> None:
-        """Remembers the metrics [replicas, steps] of a dispatch, without waiting for it."""
+    def add(self, block: Block, metrics: Packed) -> None:
+        """Remembers the metrics [replicas, K, M, 2] of a dispatch, without waiting for it."""
         self.pending.append((block, metrics))
         self.steps += block.end - block.start
 
-    def flush(self, kept: str) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """Means since the last flush: name -> [replicas], and `examples_per_second` and `seconds` (of training, in all).
+    def collect(self, kept: str) -> Sums:
+        """Sums and counts since the last line, once the steps are taken.
 
         Args:
             kept: what is saved, for the message.
@@ -40,40 +52,56 @@ class Meter:
         Raises:
             UserError: a metric was NaN or infinite; the message names it and the first such step.
         """
-        values: list[tuple[Block, dict[str, Any]]] = [(b, jax.device_get(m)) for b, m in self.pending]
-        now = time.perf_counter()
-        duration = now - self.since
-        self.seconds += duration
-        speed = {"examples_per_second": round(self.steps * self.examples / duration, 1), "seconds": round(self.seconds, 3)}
-        self.pending, self.since, self.steps = [], now, 0
-        for block, metrics in values:
-            _check_finite(block, metrics, kept)
-        means: dict[str, np.ndarray] = {}
-        for name in dict.fromkeys(n for _, metrics in values for n in metrics):
-            pairs = [metrics[name] for _, metrics in values if name in metrics]
-            total = sum(np.asarray(s, np.float64).sum(-1) for s, _ in pairs)
-            count = sum(np.asarray(c, np.float64).sum(-1) for _, c in pairs)
-            means[name] = np.asarray(total / np.maximum(count, 1e-30))
-        return means, speed
+        for block, metrics in self.pending:
+            values = np.asarray(jax.device_get(metrics.values))[:, : block.end - block.start]
+            _check_finite(block, metrics.names, values, kept)
+            total = values.astype(np.float64).sum(1)  # [replicas, M, 2]
+            for m, name in enumerate(metrics.names):
+                before = self.sums.get(name, [np.float64(0), np.float64(0)])
+                self.sums[name] = [before[0] + total[:, m, 0], before[1] + total[:, m, 1]]
+        self.pending = []
+        return self.sums
+
+    def flush(self, kept: str) -> tuple[dict[str, np.ndarray], Speed]:
+        """Means since the last flush: name -> [replicas], and `examples_per_second` and `seconds` (of training, in all).
+
+        A metric that nothing was counted for is left out. Raises UserError as `collect`.
+        """
+        sums = self.collect(kept)
+        self.pause()
+        speed = {
+            "examples_per_second": round(self.steps * self.examples / max(self.duration, 1e-9), 1),
+            "seconds": round(self.seconds, 3),
+        }
+        self.sums, self.steps, self.duration = {}, 0, 0.0
+        return {name: total / count for name, (total, count) in sums.items() if np.all(count)}, speed
+
+    def pause(self) -> None:
+        """The time until now was training."""
+        now = self.clock()
+        self.duration += now - self.since
+        self.seconds += now - self.since
+        self.since = now
 
     def skip(self) -> None:
-        """Leaves the time since the last flush (of an evaluation, say) out of the speed, but not out of the total."""
-        now = time.perf_counter()
+        """The time since the last pause or line was not training (but an evaluation): it counts in the total alone."""
+        now = self.clock()
         self.seconds += now - self.since
         self.since = now
 
 
-def _check_finite(block: Block, metrics: dict[str, Any], kept: str) -> None:
-    bad = {name: ~np.isfinite(np.asarray(total)) for name, (total, _) in metrics.items()}
-    first = min((int(np.argwhere(b.any(0))[0, 0]) for b in bad.values() if b.any()), default=None)
-    if first is None:
+def _check_finite(block: Block, names: tuple[str, ...], values: np.ndarray, kept: str) -> None:
+    bad = ~np.isfinite(values[..., 0])  # [replicas, steps, M]
+    if not bad.any():
         return
-    for name in sorted(bad, key=lambda name: (name.startswith("gradient_norm/"), "/" in name)):  # what is best known, first
-        where = bad[name]
-        if where[:, first].any():
-            replica = int(np.argwhere(where[:, first])[0, 0])
-            value = float(np.asarray(metrics[name][0])[replica, first])
-            raise UserError(
-                f"stopped at step {block.start + first + 1}: the metric {name!r} of replica {replica} is {value} ({kept}). "
-                "Lower the learning rate, clip the gradient (config.optimizer.clip_norm) or look for NaN in the data."
-            )
+    step = int(np.argwhere(bad.any((0, 2)))[0, 0])
+    known = sorted(
+        range(len(names)), key=lambda m: (names[m].startswith("gradient_norm/"), "/" in names[m])
+    )  # best known first
+    m = next(m for m in known if bad[:, step, m].any())
+    replica = int(np.argwhere(bad[:, step, m])[0, 0])
+    raise UserError(
+        f"stopped at step {block.start + step + 1}: the metric {names[m]!r} of replica {replica} is "
+        f"{values[replica, step, m, 0]} ({kept}). Lower the learning rate, clip the gradient (config.optimizer.clip_norm) or "
+        "look for NaN in the data."
+    )

@@ -1,9 +1,10 @@
 """Where a run stands, and where its dispatches begin and end: functions of the step alone, so that resuming repeats them."""
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from math import ceil, floor
 from typing import Any, NamedTuple
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from dl.errors import UserError
@@ -11,9 +12,7 @@ from dl.task import Phase
 
 
 def total_steps(config: ConfigDict, examples: int) -> int:
-    """How many steps the configuration asks for, of a training split of so many examples.
-
-    Epochs are rounded up to whole dispatches: the last few steps would be a program of their own, compiled for them alone.
+    """How many steps the configuration asks for, of a training split of so many examples: whole epochs, rounded up to a step.
 
     Raises:
         UserError: both or neither of `steps` and `epochs` are given.
@@ -22,8 +21,53 @@ def total_steps(config: ConfigDict, examples: int) -> int:
         raise UserError(f"give steps or epochs, one of them: config.steps={config.steps}, config.epochs={config.epochs}.")
     if config.steps:
         return config.steps
-    dispatches = int(np.ceil(config.epochs * examples / (config.batch_size * config.steps_per_dispatch)))
-    return max(dispatches, 1) * config.steps_per_dispatch
+    return max(ceil(Fraction(config.epochs).limit_denominator(10**6) * examples / config.batch_size), 1)
+
+
+class Interval(NamedTuple):
+    """Something that happens again and again, every `steps` steps (0: never): at the first step at or after each multiple."""
+
+    steps: Fraction
+
+    def after(self, step: int) -> int:
+        """The next step, later than `step`, at which it happens."""
+        return ceil((floor(step / self.steps) + 1) * self.steps)
+
+    def due(self, step: int) -> bool:
+        """Whether it happens after `step` steps."""
+        return bool(self.steps) and step > 0 and self.after(step - 1) == step
+
+    def number(self, step: int) -> int:
+        """How often it has happened after `step` steps."""
+        return floor(step / self.steps) if self.steps else 0
+
+
+class Intervals(NamedTuple):
+    """When a line of the metrics is due, an evaluation, and a checkpoint."""
+
+    log: Interval
+    evaluate: Interval
+    save: Interval
+
+    def competes(self, step: int, total: int) -> bool:
+        """Whether what is measured after `step` of `total` steps may be the best: at evaluations and checkpoints."""
+        return step == total or self.evaluate.due(step) or self.save.due(step)
+
+
+def intervals(config: ConfigDict, examples: int) -> Intervals:
+    """The intervals of a configuration: of steps, or, with `intervals = "epochs"`, of epochs of so many examples.
+
+    Raises:
+        UserError: an unknown unit, or epochs of a run without a training split.
+    """
+    unit = Fraction(1)
+    if config.intervals == "epochs":
+        unit = Fraction(examples, config.batch_size)
+    elif config.intervals != "steps":
+        raise UserError(f"config.intervals must be 'steps' or 'epochs', got {config.intervals!r}.")
+    if not unit:
+        raise UserError("config.intervals='epochs' needs a training split that has examples: give them in steps.")
+    return Intervals(*(Interval(every * unit) for every in (config.log_every, config.eval_every, config.checkpoint_every)))
 
 
 def phase_at(phases: Sequence[Phase], step: int) -> tuple[int, int]:
@@ -44,28 +88,21 @@ class Block(NamedTuple):
     end: int
 
 
-def blocks(phases: Sequence[Phase], config: ConfigDict, start: int) -> Iterator[Block]:
-    """The dispatches from `start` to the end: each ends at the next multiple of any interval of the configuration."""
+def blocks(phases: Sequence[Phase], most: int, when: Intervals, start: int) -> Iterator[Block]:
+    """The dispatches from `start` to the end, of at most `most` steps: each ends where anything is due, or a phase ends."""
     total = sum(phase.steps for phase in phases)
-    intervals = [config.steps_per_dispatch, config.log_every, config.eval_every, config.checkpoint_every]
     while start < total:
         phase, phase_end = phase_at(phases, start)
-        end = min([phase_end] + [(start // n + 1) * n for n in intervals if n > 0])
+        end = min([phase_end, (start // most + 1) * most] + [i.after(start) for i in when if i.steps])
         yield Block(phase, start, end)
         start = end
 
 
-def due(step: int, every: int, total: int) -> bool:
-    """Whether something that happens at every so many steps, and at the end, happens after `step` steps."""
-    return step == total or (every > 0 and step % every == 0)
-
-
-def stop_early(history: Sequence[float], mode: str, patience: int) -> bool:
+def stop_early(history: Sequence[float], lower: bool, patience: int) -> bool:
     """Whether the last `patience` evaluations brought no value better than the best before them."""
     if patience <= 0 or len(history) <= patience:
         return False
-    sign = 1 if mode == "min" else -1
-    values = [sign * value for value in history]
+    values = [value if lower else -value for value in history]
     return min(values[-patience:]) >= min(values[:-patience])
 
 

@@ -22,6 +22,6 @@ def render_splits(experiment: Experiment, workdir: Path, shown: tuple[Tree, Tree
     params, variables = jax.tree.map(lambda x: x[0], shown)
     for split, result in evaluated.items():
         batches = experiment.evaluation(split)
-        evaluation = Evaluation(result.outputs[0], batches.examples)
+        evaluation = Evaluation(result.outputs[0], batches.examples, result.sums[0] if result.sums else {})
         rendered = experiment.task.render(params, variables, evaluation, jax.random.key(experiment.config.seed))
         artifacts.save(workdir, split, rendered)

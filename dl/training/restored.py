@@ -30,8 +30,7 @@ class Restored(NamedTuple):
         replicas = self.experiment.config.replicas
         if not 0 <= number < replicas:
             raise UserError(f"there is no replica {number}: the run has {replicas}, counted from 0.")
-        params = (self.state.ema if ema else {}) or self.state.params
-        return jax.tree.map(lambda x: x[number], (params, self.state.variables))
+        return jax.tree.map(lambda x: x[number], self.state.evaluated(ema))
 
 
 def restore(
@@ -53,7 +52,7 @@ def restore(
 
     experiment = assemble(config, *folders(workdir, data_dir, manual_dir))
     if which == "best":
-        step = checkpoint.best_step(workdir, config.best.mode)
+        step = checkpoint.best_step(workdir, metric.better) if (metric := experiment.best()) else None
         if step is None:
             raise UserError(f"{workdir} holds no best checkpoint: train with config.best.metric, e.g. 'validation/error'.")
         return Restored(experiment, step, checkpoint.restore_step(workdir, step, experiment.target()))

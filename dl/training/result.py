@@ -16,7 +16,7 @@ from dl.config import config_hash
 from dl.state import digests
 from dl.task import Phase, Tree
 from dl.training.assembly import Experiment
-from dl.training.evaluate import Evaluated, evaluator
+from dl.training.evaluate import Evaluated, Evaluations
 from dl.training.workdir import statistics
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets", "grain")
@@ -57,15 +57,13 @@ def best(experiment: Experiment, workdir: Path) -> dict[str, Any] | None:
     """What the best checkpoint reaches on all splits, with its step; None where the configuration keeps no best one."""
     from dl.training import checkpoint
 
-    config = experiment.config
-    step = checkpoint.best_step(workdir, config.best.mode) if config.best.metric else None
+    metric = experiment.best()
+    step = checkpoint.best_step(workdir, metric.better) if metric else None
     if step is None:
         return None
     state = checkpoint.restore_step(workdir, step, experiment.target())
-    evaluated = {
-        split: evaluator(experiment.task, experiment.evaluation(split), experiment.mesh, config.replicate)(state)
-        for split in experiment.evaluation_splits()
-    }
+    evaluations = Evaluations(experiment)
+    evaluated = {split: evaluations(state, split) for split in experiment.evaluation_splits()}
     return {"step": step, "metrics": _statistics(evaluated)}
 
 

@@ -1,16 +1,34 @@
 """One training step of one replica, and a dispatch of several. Pure functions; which task it is does not matter to them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dl.state import TrainState
+from dl.state import TrainState, averaged
 from dl.task import Batch, Metrics, Objective, Phase, Task, Tree
 
 Prepare = Callable[[Tree, jax.Array, Batch], Batch]  # (constants, key, batch as fetched) -> batch as the task sees it
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=("values",), meta_fields=("names",))
+@dataclass(frozen=True)
+class Packed:
+    """Metrics as one array float32 [..., M, 2], the (sum, count) pairs in the order of `names`: one transfer to the host."""
+
+    values: Any
+    names: tuple[str, ...]
+
+
+def pack(metrics: Metrics) -> Packed:
+    """(sum, count) pairs of scalars as one array, by their names."""
+    names = tuple(sorted(metrics))
+    pairs = [jnp.stack([jnp.asarray(x, jnp.float32) for x in metrics[name]]) for name in names]
+    return Packed(jnp.stack(pairs) if pairs else jnp.zeros((0, 2), jnp.float32), names)
 
 
 def add(a: Metrics, b: Metrics) -> Metrics:
@@ -20,28 +38,31 @@ def add(a: Metrics, b: Metrics) -> Metrics:
 
 
 def gradients(objective: Objective, moved: Tree, rest: Tree, variables: Tree, batch: Batch, key: jax.Array, parts: int) -> Any:
-    """Loss, new variables, metrics and gradient with respect to `moved`, averaged over `parts` equal parts of the batch.
+    """Loss, new variables, metrics, and the gradient with respect to `moved`, from `parts` equal parts of the batch.
 
-    Variables pass from part to part. Part p holds the examples p, p + parts, ...: on a mesh each device splits what it has.
+    Sums and counts add up over the parts and are divided once. Variables pass from part to part. Part p holds the examples p,
+    p + parts, ...: on a mesh each device splits what it has.
     """
 
-    def loss(moved: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
-        return objective.loss({**rest, **moved}, variables, batch, key)
+    def loss(moved: Tree, variables: Tree, batch: Batch, key: jax.Array, divide: bool) -> Any:
+        (total, count), (variables, metrics) = objective.loss({**rest, **moved}, variables, batch, key)
+        return total / count if divide else total, (jax.lax.stop_gradient(count), variables, metrics)
 
     graded = jax.value_and_grad(loss, has_aux=True)
     if parts == 1:
-        (value, (variables, metrics)), gradient = graded(moved, variables, batch, key)
+        (value, (_, variables, metrics)), gradient = graded(moved, variables, batch, key, True)
         return value, variables, metrics, gradient
 
     def part(carry: Any, p: jax.Array) -> Any:
-        variables, total, summed = carry
+        variables, total, count, summed = carry
         piece = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:])[:, p], batch)
-        (value, (variables, metrics)), gradient = graded(moved, variables, piece, jax.random.fold_in(key, p))
-        return (variables, total + value / parts, jax.tree.map(lambda s, g: s + g / parts, summed, gradient)), metrics
+        (value, (n, variables, metrics)), gradient = graded(moved, variables, piece, jax.random.fold_in(key, p), False)
+        return (variables, total + value, count + n, jax.tree.map(jnp.add, summed, gradient)), metrics
 
-    start = (variables, jnp.float32(0), jax.tree.map(jnp.zeros_like, moved))
-    (variables, value, gradient), stacked = jax.lax.scan(part, start, jnp.arange(parts))
-    return value, variables, jax.tree.map(lambda x: x.sum(0), stacked), gradient
+    start = (variables, jnp.float32(0), jnp.float32(0), jax.tree.map(jnp.zeros_like, moved))
+    (variables, total, count, summed), stacked = jax.lax.scan(part, start, jnp.arange(parts))
+    gradient = jax.tree.map(lambda g: (g / count).astype(g.dtype), summed)
+    return total / count, variables, jax.tree.map(lambda x: x.sum(0), stacked), gradient
 
 
 def descend(objective: Objective, name: str, state: TrainState, batch: Batch, key: jax.Array, parts: int) -> Any:
@@ -50,7 +71,8 @@ def descend(objective: Objective, name: str, state: TrainState, batch: Batch, ke
     value, variables, metrics, gradient = gradients(objective, moved, state.params, state.variables, batch, key, parts)
 
     def value_fn(moved: Tree) -> jax.Array:  # for optimizers with a line search
-        return objective.loss({**state.params, **moved}, state.variables, batch, key)[0]
+        total, count = objective.loss({**state.params, **moved}, state.variables, batch, key)[0]
+        return total / count
 
     update = optax.with_extra_args_support(objective.optimizer).update
     updates, opt_state = update(gradient, state.opt_state[name], moved, value=value, grad=gradient, value_fn=value_fn)
@@ -65,8 +87,17 @@ def descend(objective: Objective, name: str, state: TrainState, batch: Batch, ke
     return state._replace(params=params, variables=variables, opt_state=opt_states), {**metrics, **measured}
 
 
+def moving_average(state: TrainState, decay: float) -> Tree:
+    """The averages after a step: of what steps 1 to t ended with, step i weighted by decay^(t - i), the weights adding up to 1.
+
+    So nothing of the initial values is in it (Kingma & Ba 2015, section 3, of Adam's moments).
+    """
+    weight = (1 - decay) / (1 - decay ** (state.step + 1).astype(jnp.float32))
+    return jax.tree.map(lambda a, x: a + weight * (x - a), state.ema, averaged(state.params, state.variables))
+
+
 def train_step(task: Task, phase: Phase, microbatches: int, ema: float) -> Callable[[TrainState, Batch, jax.Array], Any]:
-    """`(state, batch, key) -> (state, metrics)`: the phase's objectives in their order, then the moving average."""
+    """`(state, batch, key) -> (state, metrics)`: the phase's objectives in their order, then the moving averages."""
 
     def step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
         metrics: Metrics = {}
@@ -75,8 +106,7 @@ def train_step(task: Task, phase: Phase, microbatches: int, ema: float) -> Calla
             state, measured = descend(task.objectives[name], name, state, batch, objective_key, microbatches)
             metrics = add(metrics, measured)
         if ema:
-            average = jax.tree.map(lambda a, p: ema * a + (1 - ema) * p, state.ema, state.params)
-            state = state._replace(ema=average)
+            state = state._replace(ema=moving_average(state, ema))
         return state._replace(step=state.step + 1), metrics
 
     return step
@@ -84,20 +114,38 @@ def train_step(task: Task, phase: Phase, microbatches: int, ema: float) -> Calla
 
 def dispatch(
     task: Task, phase: Phase, prepare: Prepare, microbatches: int, ema: float
-) -> Callable[[TrainState, Tree, Batch], tuple[TrainState, Metrics]]:
-    """`(state, constants, batches [K, ...]) -> (state, metrics [K])`: K steps of one replica, one after another."""
+) -> Callable[[TrainState, Tree, Batch, jax.Array], tuple[TrainState, Packed]]:
+    """`(state, constants, batches [K, ...], count) -> (state, metrics [K])`: `count` steps of one replica, one after another.
+
+    `count`, an int32 scalar, is at most K; what lies behind it in the batches is not looked at, and the metrics there are 0. So
+    one program takes any number of steps, and where dispatches begin and end does not change what they compute.
+    """
     step = train_step(task, phase, microbatches, ema)
 
-    def one(state: TrainState, batch: Batch, constants: Tree) -> tuple[TrainState, Metrics]:
+    def one(state: TrainState, batch: Batch, constants: Tree) -> tuple[TrainState, Packed]:
         data_key, key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        return step(state, prepare(constants, data_key, batch), key)
+        state, metrics = step(state, prepare(constants, data_key, batch), key)
+        return state, pack(metrics)
 
-    def several(state: TrainState, constants: Tree, batches: Batch) -> tuple[TrainState, Metrics]:
-        count = len(batches["step"])
+    traced = jax.jit(one, inline=True)  # once for its shapes and for the loop
+
+    def several(state: TrainState, constants: Tree, batches: Batch, count: jax.Array) -> tuple[TrainState, Packed]:
+        most = len(batches["step"])
         batches = {name: value for name, value in batches.items() if name != "step"}
-        if count == 1:  # without the loop, in which a convolution's gradient is slow on the CPU
-            state, metrics = one(state, jax.tree.map(lambda x: x[0], batches), constants)
+
+        def at(i: Any) -> Batch:
+            return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), batches)
+
+        if most == 1:  # without the loop, in which a convolution's gradient is slow on the CPU
+            state, metrics = traced(state, at(0), constants)
             return state, jax.tree.map(lambda x: x[None], metrics)
-        return jax.lax.scan(lambda s, b: one(s, b, constants), state, batches, length=count)
+
+        def body(i: jax.Array, carry: tuple[TrainState, Packed]) -> tuple[TrainState, Packed]:
+            state, metrics = traced(carry[0], at(i), constants)
+            return state, jax.tree.map(lambda all, new: all.at[i].set(new), carry[1], metrics)
+
+        shapes = jax.eval_shape(traced, state, at(0), constants)[1]
+        nothing = jax.tree.map(lambda s: jnp.zeros((most, *s.shape), s.dtype), shapes)
+        return jax.lax.fori_loop(0, count, body, (state, nothing))
 
     return several

@@ -23,6 +23,7 @@ from dl.training.events import Events
 
 # What may change between two starts of one run without changing what is learned.
 FREE = ("mesh.",)
+PARTIAL = "partial"  # the key of sums in a line that a stop wrote
 
 
 def open_for_writing(workdir: Path, config: ConfigDict, override: bool) -> IO[str]:
@@ -109,13 +110,18 @@ class MetricsFile:
 
     def __init__(self, workdir: Path, step: int, writing: bool):
         self.path = workdir / "metrics.jsonl"
-        self.lines = [line for line in read_metrics(workdir) if line["step"] <= step]
+        everything = [line for line in read_metrics(workdir, everything=True) if line["step"] <= step]
+        self.lines = [line for line in everything if PARTIAL not in line]
+        # What an earlier start had summed up when it stopped here, between two lines.
+        self.partial: dict[str, Any] = next(
+            (line[PARTIAL] for line in everything if line["step"] == step and PARTIAL in line), {}
+        )
         self.writing = writing
         if not writing:
             return
         temporary = self.path.with_suffix(".tmp")
         with _writing(self.path):
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in everything))
             os.replace(temporary, self.path)
             self.file = self.path.open("a")
             self.events = Events(workdir / "tensorboard", step)
@@ -135,6 +141,14 @@ class MetricsFile:
             for name, values in metrics.items():
                 self.events.write(f"{split}/{name}", float(np.mean(values)), step)
         return line
+
+    def write_partial(self, step: int, sums: dict[str, Any], seconds: float) -> None:
+        """Appends what is summed up at a step between two lines, where a run is stopped; no line of its metrics."""
+        if self.writing:
+            pairs = {name: [np.atleast_1d(x).tolist() for x in pair] for name, pair in sums.items()}
+            with _writing(self.path):
+                self.file.write(json.dumps({"step": step, "split": "train", "seconds": seconds, PARTIAL: pairs}) + "\n")
+                self.file.flush()
 
     def close(self) -> None:
         """Closes both files.
@@ -161,8 +175,11 @@ class _writing:
             ) from error
 
 
-def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl`, without a last one that was cut short by a kill; empty where there is no file."""
+def read_metrics(workdir: Path, everything: bool = False) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl`, without a last one that was cut short by a kill; empty where there is no file.
+
+    Where `everything`, also what was summed up at steps between two lines, where the run was stopped.
+    """
     lines: list[dict[str, Any]] = []
     path = workdir / "metrics.jsonl"
     for text in path.read_text().splitlines() if path.exists() else []:
@@ -170,4 +187,4 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
             lines.append(json.loads(text))
         except ValueError:
             print(f"warning: dropped a line of {path} that was cut short.", file=sys.stderr)
-    return lines
+    return lines if everything else [line for line in lines if PARTIAL not in line]

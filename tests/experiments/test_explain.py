@@ -57,9 +57,9 @@ def one_objective(network, inputs=IMAGE):
 
     def loss(params, variables, batch, key):
         value = network.apply({"params": params["net"]}, batch["image"])
-        return value.mean(), (variables, {"value": mean(value)})
+        return mean(value), (variables, {"value": mean(value)})
 
-    return Task(init, {"descend": Objective(loss, ("net",), optax.sgd(0.1))}, (Phase(10, ("descend",)),), lambda *_: ({}, {}))
+    return Task(init, {"descend": Objective(loss, ("net",), optax.sgd(0.1))}, (Phase(10, ("descend",)),))
 
 
 def rows(explanation):
@@ -207,17 +207,17 @@ def adversarial():
 
     def discriminate(params, variables, batch, key):
         fake = generated(params, key, len(batch["image"]))
-        return (score(params, fake) - score(params, batch["image"])).mean(), (variables, {})
+        return mean(score(params, fake) - score(params, batch["image"])), (variables, {})
 
     def generate(params, variables, batch, key):
-        return -score(params, generated(params, key, len(batch["image"]))).mean(), (variables, {})
+        return mean(-score(params, generated(params, key, len(batch["image"])))), (variables, {})
 
     objectives = {
         "discriminator": Objective(discriminate, ("discriminator",), optax.sgd(0.1)),
         "generator": Objective(generate, ("generator",), optax.sgd(0.1)),
     }
     phases = (Phase(4, ("discriminator",)), Phase(6, ("discriminator", "discriminator", "generator")))
-    return Task(init, objectives, phases, lambda *_: ({}, {}))
+    return Task(init, objectives, phases)
 
 
 def test_an_adversarial_task():
@@ -246,9 +246,9 @@ def test_twins_are_told_apart():
     def loss(params, variables, batch, key):
         right = network.apply({"params": params["right"]}, batch["image"])
         left = network.apply({"params": params["left"]}, batch["image"])
-        return (left * right).mean(), (variables, {})
+        return mean(left * right), (variables, {})
 
-    task = Task(init, {"both": Objective(loss, ("left", "right"), optax.sgd(0.1))}, (Phase(1, ("both",)),), lambda *_: ({}, {}))
+    task = Task(init, {"both": Objective(loss, ("left", "right"), optax.sgd(0.1))}, (Phase(1, ("both",)),))
     found = rows(explain(experiment(task)))
     assert [path for path in found if path.endswith("score")] == ["right/score", "left/score"]
     assert {found[f"{side}/score"].calls for side in ("left", "right")} == {1}
@@ -262,9 +262,9 @@ def test_an_image_that_is_itself_the_parameter():
         return {"image": jnp.zeros((1, *IMAGE))}, {"network": network.init(key, jnp.zeros((1, *IMAGE)))["params"]}
 
     def loss(params, variables, batch, key):
-        return network.apply({"params": variables["network"]}, params["image"]).mean(), (variables, {})
+        return mean(network.apply({"params": variables["network"]}, params["image"])), (variables, {})
 
-    task = Task(init, {"paint": Objective(loss, ("image",), optax.sgd(1.0))}, (Phase(5, ("paint",)),), lambda *_: ({}, {}))
+    task = Task(init, {"paint": Objective(loss, ("image",), optax.sgd(1.0))}, (Phase(5, ("paint",)),))
     explanation = explain(tasks.experiment(task, dataset=tasks.nothing()))
     found = rows(explanation)
     assert (found["image"].module, found["image"].parameters) == ("parameters", 16)

@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 from dl import mesh
 from dl.config import base
 from dl.dataset import Arrays, Dataset, Info
+from dl.metric import LOWER, NEITHER
 from dl.state import digests
-from dl.task import Objective, Phase, Task, mean
+from dl.task import Evaluator, Objective, Phase, Task, mean
 from dl.training import loop
 from dl.training.assembly import Experiment
 from dl.training.progress import Progress
@@ -89,7 +90,7 @@ def classifier(steps: int = STEPS, dropout: float = 0.3, optimizer: optax.Gradie
         inputs = {"params": params["model"], **variables}
         scores, new = net.apply(inputs, batch["image"], train=True, rngs={"dropout": key}, mutable=["batch_stats"])
         losses = optax.softmax_cross_entropy_with_integer_labels(scores, batch["label"])
-        return losses.mean(), (new, {"loss": mean(losses), "error": mean(scores.argmax(-1) != batch["label"])})
+        return mean(losses), (new, {"loss": mean(losses), "error": mean(scores.argmax(-1) != batch["label"])})
 
     def evaluate(params, variables, batch, key):
         scores = net.apply({"params": params["model"], **variables}, batch["image"])
@@ -98,7 +99,8 @@ def classifier(steps: int = STEPS, dropout: float = 0.3, optimizer: optax.Gradie
         return metrics, {"scores": scores, "label": batch["label"]}
 
     objective = Objective(loss, ("model",), optimizer or optax.sgd(0.1, momentum=0.9))
-    return Task(init, {"classify": objective}, (Phase(steps, ("classify",)),), evaluate)
+    evaluators = {"classify": Evaluator(evaluate, {"loss": LOWER, "error": LOWER})}
+    return Task(init, {"classify": objective}, (Phase(steps, ("classify",)),), evaluators)
 
 
 def gan(steps: int = STEPS) -> Task:
@@ -114,27 +116,28 @@ def gan(steps: int = STEPS) -> Task:
         noise = jax.random.normal(key, (len(batch["image"]), 4))
         return nn.tanh(generator.apply({"params": params["generator"]}, noise))
 
-    def judge(params, images):
+    def scores_of(params, images):
         return discriminator.apply({"params": params["discriminator"]}, images.reshape(len(images), -1))[:, 0]
 
     def discriminate(params, variables, batch, key):
-        real, made = judge(params, batch["image"]), judge(params, fake(params, batch, key))
+        real, made = scores_of(params, batch["image"]), scores_of(params, fake(params, batch, key))
         losses = nn.softplus(-real) + nn.softplus(made)
-        return losses.mean(), (variables, {"caught": mean(made < 0)})
+        return mean(losses), (variables, {"caught": mean(made < 0)})
 
     def generate(params, variables, batch, key):
-        losses = nn.softplus(-judge(params, fake(params, batch, key)))
-        return losses.mean(), (variables, {"fooled": mean(losses)})
+        losses = nn.softplus(-scores_of(params, fake(params, batch, key)))
+        return mean(losses), (variables, {"fooled": mean(losses)})
 
     def evaluate(params, variables, batch, key):
-        scores = judge(params, batch["image"])
+        scores = scores_of(params, batch["image"])
         return {"accepted": mean(scores > 0, batch["mask"])}, {"scores": scores}
 
     objectives = {
         "discriminator": Objective(discriminate, ("discriminator",), optax.adam(1e-2)),
         "generator": Objective(generate, ("generator",), optax.adam(1e-2)),
     }
-    return Task(init, objectives, (Phase(steps, ("discriminator", "discriminator", "generator")),), evaluate)
+    order = ("discriminator", "discriminator", "generator")
+    return Task(init, objectives, (Phase(steps, order),), {"game": Evaluator(evaluate, {"accepted": NEITHER})})
 
 
 def painting(steps: int = STEPS) -> Task:
@@ -150,12 +153,14 @@ def painting(steps: int = STEPS) -> Task:
     def paint(params, variables, batch, key):
         assert not batch
         value = distance(params, variables)
-        return value.sum(), (variables, {"distance": mean(value)})
+        return (value.sum(), jnp.float32(1)), (variables, {"distance": mean(value)})
 
     def evaluate(params, variables, batch, key):
         return {"distance": mean(distance(params, variables))}, {}
 
-    return Task(init, {"paint": Objective(paint, ("image",), optax.adam(0.05))}, (Phase(steps, ("paint",)),), evaluate)
+    objectives = {"paint": Objective(paint, ("image",), optax.adam(0.05))}
+    evaluators = {"distance": Evaluator(evaluate, {"distance": LOWER})}
+    return Task(init, objectives, (Phase(steps, ("paint",)),), evaluators)
 
 
 def stack(steps: int = STEPS) -> Task:
@@ -179,7 +184,7 @@ def stack(steps: int = STEPS) -> Task:
             for i in reversed(layers):
                 back = back @ params[f"layer_{i}"]["kernel"].T
             losses = jnp.square(back - x).mean(-1)
-            return losses.mean(), (variables, {"squared": mean(losses)})
+            return mean(losses), (variables, {"squared": mean(losses)})
 
         return loss
 
@@ -193,7 +198,7 @@ def stack(steps: int = STEPS) -> Task:
         "finetune": Objective(reconstruct((0, 1)), ("layer_0", "layer_1"), optax.sgd(0.05)),
     }
     phases = (Phase(5, ("layer_0",)), Phase(4, ("layer_1",)), Phase(steps - 9, ("finetune",)))
-    return Task(init, objectives, phases, evaluate)
+    return Task(init, objectives, phases, {"codes": Evaluator(evaluate, {"size": NEITHER})})
 
 
 def recurrent(steps: int = STEPS) -> Task:
@@ -211,13 +216,15 @@ def recurrent(steps: int = STEPS) -> Task:
     def predict(params, variables, batch, key):
         carry = advance(params, jax.lax.stop_gradient(variables["carry"]), batch)
         losses = jnp.square(carry[:, 0] - batch["label"] / 4)
-        return losses.mean(), ({"carry": carry, "seen": variables["seen"] + 1}, {"squared": mean(losses)})
+        return mean(losses), ({"carry": carry, "seen": variables["seen"] + 1}, {"squared": mean(losses)})
 
     def evaluate(params, variables, batch, key):
         carry = advance(params, jnp.zeros((len(batch["image"]), 8)), batch)
         return {"squared": mean(jnp.square(carry[:, 0] - batch["label"] / 4), batch["mask"])}, {}
 
-    return Task(init, {"predict": Objective(predict, ("cell",), optax.adam(0.01))}, (Phase(steps, ("predict",)),), evaluate)
+    objectives = {"predict": Objective(predict, ("cell",), optax.adam(0.01))}
+    evaluators = {"predict": Evaluator(evaluate, {"squared": LOWER})}
+    return Task(init, objectives, (Phase(steps, ("predict",)),), evaluators)
 
 
 TASKS = {"classifier": classifier, "gan": gan, "painting": painting, "stack": stack, "recurrent": recurrent}

@@ -18,7 +18,7 @@ def same(a, b) -> None:
     jax.tree.map(np.testing.assert_array_equal, numbers(a), numbers(b))
 
 
-def saved(workdir, steps, values=None, mode="min", best=False):
+def saved(workdir, steps, values=None, mode="lower", best=False):
     """Checkpoints of a state whose step counts up."""
     chosen = experiment("classifier", settings(ema=0.9, replicas=2))
     state = chosen.initial_state()
@@ -40,7 +40,7 @@ def test_what_happens_after_a_save_does_not_reach_it(workdir):
     chosen = experiment("classifier")
     state = chosen.initial_state()
     before = numbers(state)
-    writer = checkpoint.Writer(workdir, False, "min")
+    writer = checkpoint.Writer(workdir, False, "lower")
     writer.save(1, state, None)
     spoil = jax.jit(lambda s: jax.tree.map(lambda p: p * 0 + 7, s.params), donate_argnums=0)
     spoil(state)  # takes the buffers, as the next dispatch does
@@ -52,10 +52,10 @@ def test_what_happens_after_a_save_does_not_reach_it(workdir):
 @pytest.mark.parametrize(
     ("values", "mode", "kept"),
     [
-        (None, "min", [4, 5]),
-        ([0.3, 0.1, 0.2, 0.4, 0.5], "min", [2, 4, 5]),
-        ([0.3, 0.1, 0.2, 0.4, 0.35], "max", [4, 5]),
-        ([0.9, None, 0.2, None, 0.5], "max", [1, 4, 5]),
+        (None, "lower", [4, 5]),
+        ([0.3, 0.1, 0.2, 0.4, 0.5], "lower", [2, 4, 5]),
+        ([0.3, 0.1, 0.2, 0.4, 0.35], "higher", [4, 5]),
+        ([0.9, None, 0.2, None, 0.5], "higher", [1, 4, 5]),
     ],
 )
 def test_the_latest_two_and_the_best_are_kept(values, mode, kept, workdir):
@@ -63,14 +63,14 @@ def test_the_latest_two_and_the_best_are_kept(values, mode, kept, workdir):
     assert checkpoint.steps(workdir) == kept
     if values:
         measured = {i + 1: v for i, v in enumerate(values) if v is not None}
-        assert checkpoint.best_step(workdir, mode) == (min if mode == "min" else max)(measured, key=measured.__getitem__)
+        assert checkpoint.best_step(workdir, mode) == (min if mode == "lower" else max)(measured, key=measured.__getitem__)
     else:
         assert checkpoint.best_step(workdir, mode) is None
 
 
 def test_a_step_is_saved_once(workdir):
     chosen, state = saved(workdir, [1])
-    writer = checkpoint.Writer(workdir, False, "min")
+    writer = checkpoint.Writer(workdir, False, "lower")
     writer.save(1, state._replace(step=state.step + 99), None)
     writer.close()
     assert int(checkpoint.restore_latest(workdir, chosen.target())[1].step[0]) == 1
@@ -215,4 +215,4 @@ def test_one_step_is_checked_before_it_is_restored(undisturbed, workdir):
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"could not write a checkpoint in .*no checkpoint was saved yet"):
-        checkpoint.Writer(tmp_path / "file" / "run", False, "min").close()
+        checkpoint.Writer(tmp_path / "file" / "run", False, "lower").close()

@@ -5,23 +5,65 @@ import pytest
 from dl.errors import UserError
 from dl.training.meter import Meter
 from dl.training.plan import Block
+from dl.training.step import Packed
 
 
-def metrics(**pairs):
-    """name -> (sums, counts) [replica, step], as arrays."""
-    return {name: (jnp.asarray(s, jnp.float32), jnp.asarray(c, jnp.float32)) for name, (s, c) in pairs.items()}
+def metrics(room: int = 0, **pairs) -> Packed:
+    """name -> (sums, counts) [replica, step], packed, with `room` for more steps that were not taken."""
+    names = tuple(sorted(pairs))
+    values = np.stack([np.stack([np.asarray(x, np.float32) for x in pairs[n]], -1) for n in names], 2)
+    return Packed(jnp.asarray(np.pad(values, ((0, 0), (0, room), (0, 0), (0, 0)))), names)
+
+
+class Clock:
+    """Seconds that pass only when told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def test_means_are_sums_over_counts_since_the_last_line():
     meter = Meter(examples=64, seconds=10.0)
     meter.add(Block(0, 0, 2), metrics(loss=([[1, 2], [3, 4]], [[1, 3], [1, 3]])))
-    meter.add(Block(1, 2, 3), metrics(loss=([[9], [9]], [[2], [2]]), other=([[8], [6]], [[2], [2]])))
+    meter.add(Block(1, 2, 3), metrics(room=1, loss=([[9], [9]], [[2], [2]]), other=([[8], [6]], [[2], [2]])))
     means, speed = meter.flush("")
     np.testing.assert_allclose(means["loss"], [12 / 6, 16 / 6])
     np.testing.assert_allclose(means["other"], [4, 3])
     assert speed["seconds"] > 10 and speed["examples_per_second"] > 0
     meter.add(Block(1, 3, 4), metrics(loss=([[5], [7]], [[1], [1]])))
     np.testing.assert_allclose(meter.flush("")[0]["loss"], [5, 7])
+
+
+def test_what_was_summed_up_before_a_stop_is_in_the_next_line():
+    first, whole = Meter(1, 0.0), Meter(1, 0.0)
+    for meter in (first, whole):
+        meter.add(Block(0, 0, 2), metrics(loss=([[1, 2], [3, 4]], [[1, 3], [1, 3]])))
+    second = Meter(1, 0.0, {name: [x.tolist() for x in pair] for name, pair in first.collect("").items()})
+    for meter in (second, whole):
+        meter.add(Block(0, 2, 3), metrics(loss=([[7], [9]], [[2], [2]])))
+    np.testing.assert_array_equal(second.flush("")[0]["loss"], whole.flush("")[0]["loss"])
+
+
+def test_the_speed_is_that_of_training_and_the_seconds_are_all():
+    clock = Clock()
+    meter = Meter(examples=10, seconds=5.0, clock=clock)
+    one = metrics(loss=([[1.0] * 4], [[1] * 4]))
+    meter.add(Block(0, 0, 4), one)
+    clock.now = 2.0
+    meter.pause()
+    clock.now = 9.0  # an evaluation, before a line is due
+    meter.skip()
+    meter.add(Block(0, 4, 8), one)
+    clock.now = 11.0
+    assert meter.flush("")[1] == {"examples_per_second": 8 * 10 / 4.0, "seconds": 5.0 + 11.0}
+
+
+def test_a_metric_that_nothing_was_counted_for_is_left_out():
+    meter = Meter(1, 0.0)
+    meter.add(Block(0, 0, 1), metrics(loss=([[1]], [[1]]), rare=([[0]], [[0]])))
+    assert set(meter.flush("")[0]) == {"loss"}
 
 
 def test_many_steps_add_up_in_double_precision():

@@ -8,16 +8,12 @@ from dl.state import TrainState
 from dl.task import Objective, Phase, Task, mean
 from dl.training import optimizers
 from dl.training.assembly import create
-from dl.training.step import add, dispatch, train_step
+from dl.training.step import Packed, add, dispatch, train_step
 from tests.training.tasks import classifier, recurrent
 
 
-def evaluate(params, variables, batch, key):
-    return {}, {}
-
-
 def task_of(params, objectives: dict[str, Objective], *phases: Phase, variables=None) -> Task:
-    return Task(lambda key: (params, variables or {}), objectives, phases, evaluate)
+    return Task(lambda key: (params, variables or {}), objectives, phases)
 
 
 def regression(optimizer: optax.GradientTransformation) -> Task:
@@ -25,7 +21,7 @@ def regression(optimizer: optax.GradientTransformation) -> Task:
 
     def loss(params, variables, batch, key):
         errors = jnp.square(batch["x"] @ params["line"]["w"] + params["line"]["b"] - batch["y"])
-        return errors.mean(), (variables, {"squared": mean(errors)})
+        return mean(errors), (variables, {"squared": mean(errors)})
 
     start = {"line": {"w": jnp.array([0.5, -1.0, 2.0]), "b": jnp.float32(0.1)}}
     return task_of(start, {"fit": Objective(loss, ("line",), optimizer)}, Phase(10, ("fit",)))
@@ -41,13 +37,13 @@ def scalar(*order: str) -> Task:
     """`down` (loss p, rate 1) takes 1 from p; `half` (loss p^2 / 2, rate 1/2) halves it; `draw` reports what its key gives."""
 
     def down(params, variables, batch, key):
-        return params["a"]["p"], (variables, {"seen": (params["a"]["p"], jnp.float32(1))})
+        return (params["a"]["p"], jnp.float32(1)), (variables, {"seen": (params["a"]["p"], jnp.float32(1))})
 
     def half(params, variables, batch, key):
-        return params["a"]["p"] ** 2 / 2, (variables, {"seen": (params["a"]["p"], jnp.float32(1))})
+        return (params["a"]["p"] ** 2 / 2, jnp.float32(1)), (variables, {"seen": (params["a"]["p"], jnp.float32(1))})
 
     def draw(params, variables, batch, key):
-        return 0.0 * params["a"]["p"], (variables, {"drawn": (jax.random.uniform(key), jnp.float32(1))})
+        return (0.0 * params["a"]["p"], jnp.float32(1)), (variables, {"drawn": (jax.random.uniform(key), jnp.float32(1))})
 
     objectives = {
         "down": Objective(down, ("a",), optax.sgd(1.0)),
@@ -66,10 +62,17 @@ def step(task: Task, batch=None, parts: int = 1, ema: float = 0.0, state: TrainS
     return jax.jit(taken)(state or state_of(task, ema), batch or {}, jax.random.key(1))
 
 
-def several(task: Task, batches, state: TrainState | None = None, parts: int = 1, phase: int = 0):
-    """K steps as the loop dispatches them, where `batches` holds `step` [K, B]."""
+def several(task: Task, batches, state: TrainState | None = None, parts: int = 1, phase: int = 0, count: int | None = None):
+    """As many steps as the loop dispatches, where `batches` holds `step` [K, B], or the first `count` of them."""
     taken = dispatch(task, task.phases[phase], lambda constants, key, batch: batch, parts, 0.0)
-    return jax.jit(taken)(state or state_of(task), {}, batches)
+    count = len(batches["step"]) if count is None else count
+    state, metrics = jax.jit(taken)(state or state_of(task), {}, batches, jnp.int32(count))
+    return state, by_name(metrics)
+
+
+def by_name(metrics: Packed) -> dict[str, tuple]:
+    """name -> (sums [K], counts [K])."""
+    return {name: (metrics.values[..., m, 0], metrics.values[..., m, 1]) for m, name in enumerate(metrics.names)}
 
 
 def test_a_step_of_sgd_is_the_gradient_by_hand():
@@ -137,7 +140,7 @@ def test_dropout_differs_from_step_to_step_and_from_seed_to_seed():
 
 def test_other_groups_are_constants():
     def loss(params, variables, batch, key):
-        return params["a"]["p"] * params["b"]["p"], (variables, {})
+        return (params["a"]["p"] * params["b"]["p"], jnp.float32(1)), (variables, {})
 
     groups = {"a": {"p": jnp.float32(2)}, "b": {"p": jnp.float32(5)}}
     task = task_of(groups, {"only_a": Objective(loss, ("a",), optax.adam(1.0))}, Phase(1, ("only_a",)))
@@ -155,6 +158,23 @@ def test_the_gradient_in_parts_is_that_of_the_whole_batch():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), whole[1], in_parts[1])
 
 
+def test_a_masked_loss_in_parts_is_that_of_the_whole_batch():
+    """Parts 0 and 1 have three and one counted examples: means of part means would weigh them alike."""
+
+    def loss(params, variables, batch, key):
+        errors = jnp.square(batch["x"] @ params["line"]["w"] - batch["y"])
+        return mean(errors, batch["counted"]), (variables, {"squared": mean(errors, batch["counted"])})
+
+    task = task_of({"line": {"w": jnp.ones(3)}}, {"fit": Objective(loss, ("line",), optax.sgd(0.1))}, Phase(10, ("fit",)))
+    batch = {**batch_of(8), "counted": jnp.array([1, 1, 1, 0, 1, 0, 0, 0], bool)}
+    whole, in_parts = (step(task, batch, parts=p) for p in (1, 2))
+    np.testing.assert_allclose(whole[0].params["line"]["w"], in_parts[0].params["line"]["w"], rtol=1e-6)
+    np.testing.assert_allclose(whole[1]["objective/fit"][0], in_parts[1]["objective/fit"][0], rtol=1e-6)
+    counted = np.flatnonzero(batch["counted"])
+    expected = np.square(np.asarray(batch["x"])[counted].sum(1) - np.asarray(batch["y"])[counted]).mean()
+    np.testing.assert_allclose(in_parts[1]["objective/fit"][0], expected, rtol=1e-5)
+
+
 def test_variables_pass_from_part_to_part():
     task = recurrent()
     batch = {"image": jnp.ones((16, 8, 8, 1)), "label": jnp.zeros(16, jnp.int32)}
@@ -162,7 +182,7 @@ def test_variables_pass_from_part_to_part():
     assert int(state.variables["seen"]) == 1
 
     def count(params, variables, batch, key):
-        return params["a"]["p"], ({"seen": variables["seen"] + 1}, {"size": mean(batch["x"])})
+        return (params["a"]["p"], jnp.float32(1)), ({"seen": variables["seen"] + 1}, {"size": mean(batch["x"])})
 
     counting = task_of(
         {"a": {"p": jnp.float32(0)}},
@@ -177,12 +197,13 @@ def test_variables_pass_from_part_to_part():
 
 
 def test_the_moving_average_follows_its_formula():
-    task, average = scalar("down"), 3.0
+    task, seen = scalar("down"), []
     state = state_of(task, ema=0.9)
-    for p in (2.0, 1.0, 0.0):
+    for t, p in enumerate((2.0, 1.0, 0.0), start=1):
         state, _ = step(task, ema=0.9, state=state)
-        average = 0.9 * average + 0.1 * p
-        np.testing.assert_allclose(state.ema["a"]["p"], average, rtol=1e-6)
+        seen.append(p)
+        weights = 0.9 ** np.arange(t)[::-1]  # nothing of where it began
+        np.testing.assert_allclose(state.ema["params"]["a"]["p"], weights @ seen / weights.sum(), rtol=1e-6)
     assert state_of(task).ema == {}
 
 
@@ -241,6 +262,34 @@ def test_several_steps_in_one_dispatch_are_the_steps_one_by_one():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.params, together.params)
 
 
+def test_a_dispatch_of_fewer_steps_is_the_same_program_and_leaves_the_rest_alone():
+    task = regression(optax.adam(0.1))
+    batches = [{**batch_of(seed=k), "step": jnp.full(8, k)} for k in range(5)]
+    stacked = jax.tree.map(lambda *b: jnp.stack(b), *batches)
+    state, metrics = several(task, stacked, count=3)
+    assert int(state.step) == 3
+    np.testing.assert_array_equal(metrics["objective/fit"][0][3:], 0)
+    rest = jax.tree.map(lambda x: jnp.concatenate([x[3:], x[:3]]), stacked)
+    resumed, _ = several(task, rest, state, count=2)
+    whole, _ = several(task, stacked)
+    jax.tree.map(np.testing.assert_array_equal, whole.params, resumed.params)  # bit for bit, wherever it was cut
+
+
+def test_the_statistics_of_normalisation_are_averaged_with_the_parameters():
+    task = classifier(optimizer=optax.sgd(0.1))
+    image = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 8, 8, 1)), jnp.float32)
+    state, seen = state_of(task, ema=0.5), []
+    assert set(state.ema["variables"]) == {"batch_stats"}
+    for k in range(2):
+        state, _ = step(task, {"image": image[k], "label": jnp.zeros(16, jnp.int32)}, ema=0.5, state=state)
+        seen.append(state.variables["batch_stats"]["BatchNorm_0"]["mean"])
+    average = state.ema["variables"]["batch_stats"]["BatchNorm_0"]["mean"]
+    np.testing.assert_allclose(average, (seen[0] + 2 * seen[1]) / 3, rtol=1e-5)  # weights 1/2 and 1, divided by their sum
+    np.testing.assert_array_equal(state.evaluated()[1]["batch_stats"]["BatchNorm_0"]["mean"], average)
+    np.testing.assert_array_equal(state.evaluated(ema=False)[1]["batch_stats"]["BatchNorm_0"]["mean"], seen[1])
+    assert state_of(recurrent(), ema=0.5).ema["variables"] == {}  # a recurrent state is none of the model's
+
+
 def test_a_batch_may_hold_nothing_but_its_steps():
     for count in (1, 3):
         state, _ = several(scalar("down"), {"step": jnp.zeros((count, 4), jnp.int32)})
@@ -255,7 +304,8 @@ def test_batches_are_prepared_with_a_key_of_their_own_step():
         return {"x": jax.random.normal(key, (8, 3)) * constants["scale"], "y": jnp.zeros(8)}
 
     taken = jax.jit(dispatch(task, task.phases[0], prepare, 1, 0.0))
-    _, metrics = taken(state_of(task), {"scale": jnp.float32(2)}, {"step": jnp.zeros((3, 8), jnp.int32)})
+    _, packed = taken(state_of(task), {"scale": jnp.float32(2)}, {"step": jnp.zeros((3, 8), jnp.int32)}, jnp.int32(3))
+    metrics = by_name(packed)
     start = state_of(task)
     for k in range(3):
         key = jax.random.split(jax.random.fold_in(start.key, k))[0]
@@ -275,7 +325,7 @@ def test_pmap_over_eight_devices_takes_the_same_steps_as_jit_over_a_mesh():
     objective = task.objectives["fit"]
 
     def old(params, opt_state, batch):
-        graded = jax.value_and_grad(lambda p: objective.loss(p, {}, batch, jax.random.key(0))[0])
+        graded = jax.value_and_grad(lambda p: jnp.divide(*objective.loss(p, {}, batch, jax.random.key(0))[0]))
         value, gradient = jax.lax.pmean(graded(params), "devices")
         updates, opt_state = objective.optimizer.update(gradient, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, value

@@ -127,17 +127,17 @@ def train(experiment: Experiment, workdir: Path, progress: Progress, profile: tu
             stopped_by = stop(step)
             last = step == total
             saving, evaluating = last or when.save.due(step), last or when.evaluate.due(step)
-            if saving or evaluating or when.log.due(step) or stopped_by:
-                check_there(workdir)
+            line_due = saving or evaluating or when.log.due(step)
+            value, improved = None, False
 
-            if saving or evaluating or when.log.due(step):
+            if line_due or stopped_by:
+                check_there(workdir)
+            if stopped_by and not line_due:  # no line of the run's, but what the next start needs to write the one that is due
+                log.write_partial(step, meter.collect(kept()), meter.seconds)
+            if line_due:
                 means, speed = meter.flush(kept())
                 norms = check_healthy(jax.device_get(health(state.params, state.variables)), step, kept())
                 progress.line(log.write(step, "train", {**means, **norms}, **speed))
-            elif stopped_by:  # not a line of the run's, but what the next start needs to write the one that is due
-                sums = meter.collect(kept())
-                log.write_partial(step, sums, meter.seconds)
-            value = None
             if evaluating:
                 evaluate(everything=last)
                 for split, result in evaluated.items():
@@ -145,8 +145,8 @@ def train(experiment: Experiment, workdir: Path, progress: Progress, profile: tu
                         save(None)
                         check_finite(result, split, step)
                     progress.line(log.write(step, split, result.metrics))
+            if line_due:
                 done = stopped_early(experiment, log.lines, total)
-            improved = False
             if best and (saving or evaluating):
                 competing = [line for line in log.lines if when.competes(line["step"], total)]
                 value, improved = best_value(competing, config.best.metric, step, best.better == "lower")

@@ -65,7 +65,7 @@ def test_fsdp_keeps_an_eighth_of_parameters_and_optimizer_on_each_device():
     config = settings(ema=0.9)
     config.mesh.update(data=1, fsdp=8)
     state = experiment("classifier", config, devices=8).initial_state()
-    for kernel in (state.params, state.ema, state.opt_state["classify"][0].trace):
+    for kernel in (state.params, state.ema["params"], state.opt_state["classify"][0].trace):
         wide = kernel["model"]["wide"]["kernel"]  # [replica, 256, 64]
         assert wide.sharding.spec == P("replica", "fsdp", None)
         assert [s.data.shape for s in wide.addressable_shards] == [(1, 32, 64)] * 8
@@ -171,7 +171,7 @@ def test_a_block_of_batches_is_the_same_on_every_mesh(given):
     def block(built, devices):
         config = settings(replicas=2)
         chosen = Experiment(config, pictures(), classifier(), mesh.build(built, 2, jax.devices()[:devices]))
-        return read_block(chosen.streams()["train"], chosen.mesh, start=5, count=3)
+        return read_block(chosen.streams()["train"], chosen.mesh, start=5, count=3, capacity=4)
 
     one, many = block({}, 1), block(given, 8)
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(one), jax.device_get(many))

@@ -20,7 +20,7 @@ def test_seeds_differ_and_repeat():
     jax.tree.map(np.testing.assert_array_equal, a.params, again.params)
     assert not np.array_equal(a.params["model"]["wide"]["kernel"], b.params["model"]["wide"]["kernel"])
     assert not np.array_equal(jax.random.key_data(a.key), jax.random.key_data(b.key))
-    jax.tree.map(np.testing.assert_array_equal, a.params, a.ema)
+    jax.tree.map(np.testing.assert_array_equal, a.params, a.ema["params"])
 
 
 def test_paths_are_names_joined_by_slashes():

@@ -15,7 +15,7 @@ from dl.generation.language_model import generate
 from dl.models.build import build
 from dl.tasks import language_model
 from dl.training.assembly import assemble
-from dl.training.evaluate import evaluator
+from dl.training.evaluate import Evaluations
 from dl.training.loop import train
 from dl.training.progress import Progress
 from dl.vocabulary import Vocabulary
@@ -96,7 +96,7 @@ def test_evaluation_counts_every_symbol_once_whatever_the_rows_and_batches(train
         config = settings(replicas=2, eval_batch_size=batch_size)
         config.dataset.update(eval_rows=count, eval_context=context)
         other = assemble(config)
-        result = evaluator(other.task, other.evaluation("test"), other.mesh, "unroll")(done.state)
+        result = Evaluations(other)(done.state, "test")
         np.testing.assert_allclose(result.metrics["loss"][0], exact, rtol=1e-5)
         np.testing.assert_allclose(result.metrics["bits"][0], exact / np.log(2), rtol=1e-5)
         np.testing.assert_allclose(result.metrics["perplexity"][0], np.exp(exact), rtol=1e-5)

@@ -30,7 +30,8 @@ def losses(experiment, params, variables):
 
 
 def evaluated(experiment, params, variables):
-    return jax.jit(experiment.task.evaluate)(params, variables, {"mask": jnp.ones(1, bool)}, jax.random.key(0))
+    step = experiment.task.evaluators["losses"].step
+    return jax.jit(step)(params, variables, {"mask": jnp.ones(1, bool)}, jax.random.key(0))
 
 
 def test_gram_matrix_by_hand():
@@ -88,7 +89,7 @@ def test_replicas_are_the_single_runs():
         state, task = experiment.initial_state(), experiment.task
         batches = {"step": jnp.arange(2)[:, None]}
         step = dispatch(task, task.phases[0], lambda constants, key, batch: batch, 1, 0.0)
-        one = jax.jit(lambda s: step(s, {}, batches)[0].params["image"]["pixels"])
+        one = jax.jit(lambda s: step(s, {}, batches, jnp.int32(2))[0].params["image"]["pixels"])
         return [np.asarray(one(jax.tree.map(lambda x: x[r], state))) for r in range(replicas)]  # noqa: B023
 
     both = painted(0, 2)

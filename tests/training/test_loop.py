@@ -171,7 +171,7 @@ def test_a_stop_between_two_lines_changes_nothing_of_the_run(number, tmp_path):
 
     whole = run(chosen(), tmp_path / "whole")
     assert whole.step < 60
-    for at in (3, 8, 12):  # each start goes on where the last one was stopped
+    for at in (4, 8, 12):  # each start goes on where the last one was stopped
         stopped = run(chosen(), tmp_path / "stopped", Terminate(at, number))
         assert stopped.step == at and stopped.stopped_by == {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}[number]
     ended = run(chosen(), tmp_path / "stopped")

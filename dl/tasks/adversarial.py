@@ -153,7 +153,7 @@ def adversarial(
         own = {"label": batch["label"]} if "label" in batch else {}
         return standing(on_real, on_fake, mask), {**view.outputs(real, fake), **own}
 
-    def finish(sums: Metrics, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+    def finish(sums: Any, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
         return means(sums, outputs) | view.summarize(outputs, players.conditional)
 
     def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:

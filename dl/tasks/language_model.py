@@ -93,7 +93,7 @@ def language_model(
         metrics = {"loss": mean(losses, counted), "bits": mean(losses * NAT, counted)}
         return metrics, {"loss": losses, "counted": counted, "tokens": batch["tokens"]}
 
-    def finish(sums: Metrics, outputs: Any) -> dict[str, float]:
+    def finish(sums: Any, outputs: Any) -> dict[str, float]:
         perplexity = float(np.exp(outputs["loss"][outputs["counted"]].astype(np.float64).mean()))
         return {**means(sums, outputs), "perplexity": perplexity}
 

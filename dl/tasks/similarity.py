@@ -147,7 +147,7 @@ def similarity(tower: nn.Module, info: Info, optimizer: optax.GradientTransforma
             outputs["threshold"] = jnp.broadcast_to(params["head"]["bias"], len(embedding))
         return metrics, {**outputs, "embedding": embedding}
 
-    def finish(sums: Metrics, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+    def finish(sums: Any, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
         return means(sums, outputs) | measure(outputs, settings)
 
     def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:

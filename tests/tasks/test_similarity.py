@@ -104,7 +104,9 @@ def test_weighted_l1_loss_is_the_cross_entropy_of_the_formula():
     mask = jnp.ones(12, bool)
 
     def outputs_of(images):
-        return jax.device_get(made.evaluators["embeddings"].step(params, variables, {"image": images, "mask": mask}, jax.random.key(2))[1])
+        return jax.device_get(
+            made.evaluators["embeddings"].step(params, variables, {"image": images, "mask": mask}, jax.random.key(2))[1]
+        )
 
     outputs = {side: outputs_of(pairs[side]) for side in ("left", "right")}
     apart = similarity.distance("weighted_l1")(outputs["left"]["embedding"], outputs["right"]["embedding"])

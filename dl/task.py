@@ -39,6 +39,11 @@ class Objective(NamedTuple):
     optimizer: optax.GradientTransformation
     whole_batch: bool = False
 
+    def value(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[jax.Array, tuple[Tree, Metrics]]:
+        """What is minimised, sum / count, a scalar, with (variables, metrics)."""
+        (total, count), rest = self.loss(params, variables, batch, key)
+        return total / count, rest
+
 
 class Phase(NamedTuple):
     """So many steps, each taking these objectives in this order (a name may repeat), fed by a stream of batches.

@@ -71,8 +71,7 @@ def descend(objective: Objective, name: str, state: TrainState, batch: Batch, ke
     value, variables, metrics, gradient = gradients(objective, moved, state.params, state.variables, batch, key, parts)
 
     def value_fn(moved: Tree) -> jax.Array:  # for optimizers with a line search
-        total, count = objective.loss({**state.params, **moved}, state.variables, batch, key)[0]
-        return total / count
+        return objective.value({**state.params, **moved}, state.variables, batch, key)[0]
 
     update = optax.with_extra_args_support(objective.optimizer).update
     updates, opt_state = update(gradient, state.opt_state[name], moved, value=value, grad=gradient, value_fn=value_fn)

@@ -50,7 +50,7 @@ def test_the_losses_of_auxiliary_scores_are_added_by_their_weight(batch, mixed):
         losses = cross_entropy(scores, batch["label"])
         return (0.7 * losses + 0.3 * cross_entropy(scores, batch["label_mix"]) if mixed else losses).mean()
 
-    value, (new, metrics) = task.objectives["classify"].loss(params, variables, batch, jax.random.key(2))
+    value, (new, metrics) = task.objectives["classify"].value(params, variables, batch, jax.random.key(2))
     np.testing.assert_allclose(value, one("last") + 0.3 * (one("first") + one("second")), rtol=1e-6)
     np.testing.assert_allclose(metrics["loss"][0] / 4, one("last"), rtol=1e-6)
     np.testing.assert_allclose(metrics["auxiliary"][0] / 4, one("first") + one("second"), rtol=1e-6)
@@ -60,7 +60,7 @@ def test_the_losses_of_auxiliary_scores_are_added_by_their_weight(batch, mixed):
 def test_without_a_weight_they_are_not_asked_for(batch):
     tasks = [classification(Net(sows), INFO, optax.sgd(0.1), 1) for sows in (True, False)]
     params, _ = tasks[0].init(jax.random.key(0))
-    values = [task.objectives["classify"].loss(params, {}, batch, jax.random.key(2)) for task in tasks]
+    values = [task.objectives["classify"].value(params, {}, batch, jax.random.key(2)) for task in tasks]
     assert values[0][0] == values[1][0] and values[0][1][0] == {} and "auxiliary" not in values[0][1][1]
 
 
@@ -68,7 +68,7 @@ def test_a_model_that_has_none_is_a_clear_error(batch):
     task = classification(Net(False), INFO, optax.sgd(0.1), 1, auxiliary=0.3)
     params, _ = task.init(jax.random.key(0))
     with pytest.raises(UserError, match="task.auxiliary=0.3, but Net gives no auxiliary scores: set it to 0"):
-        task.objectives["classify"].loss(params, {}, batch, jax.random.key(2))
+        task.objectives["classify"].value(params, {}, batch, jax.random.key(2))
 
 
 def test_a_negative_weight_is_refused():

@@ -62,14 +62,14 @@ def test_windows_with_the_carry_are_the_text_read_in_one_go():
     objective = experiment.task.objectives["predict"]
     for step in range(5):
         batch = {name: jnp.asarray(values[step]) for name, values in batches.items()}
-        loss, (variables, metrics) = objective.loss(params, variables, batch, KEY)
+        loss, (variables, metrics) = objective.value(params, variables, batch, KEY)
         np.testing.assert_allclose(loss, expected[step], rtol=1e-5)
         np.testing.assert_allclose(metrics["bits"][0] / metrics["bits"][1], expected[step] / np.log(2), rtol=1e-5)
     again = {name: jnp.asarray(values[0]) for name, values in batches.items()}
     assert bool(again["reset"].all())
-    np.testing.assert_allclose(objective.loss(params, variables, again, KEY)[0], expected[0], rtol=1e-5)  # a new epoch
+    np.testing.assert_allclose(objective.value(params, variables, again, KEY)[0], expected[0], rtol=1e-5)  # a new epoch
     again["reset"] = jnp.zeros(8, bool)
-    assert abs(float(objective.loss(params, variables, again, KEY)[0]) - expected[0]) > 1e-6
+    assert abs(float(objective.value(params, variables, again, KEY)[0]) - expected[0]) > 1e-6
 
 
 def test_no_gradient_passes_from_window_to_window(trained):
@@ -79,7 +79,8 @@ def test_no_gradient_passes_from_window_to_window(trained):
 
     def last_state(params):
         return sum(
-            jnp.sum(s) for s in jax.tree.leaves(experiment.task.objectives["predict"].loss(params, variables, batch, KEY)[1][0])
+            jnp.sum(s)
+            for s in jax.tree.leaves(experiment.task.objectives["predict"].value(params, variables, batch, KEY)[1][0])
         )
 
     assert all(float(jnp.abs(g).max()) == 0 for g in jax.tree.leaves(jax.grad(last_state)(params)))

@@ -83,7 +83,7 @@ def finetuning_losses(dropout, keys):
     params = jax.tree.map(lambda leaf: leaf[0], made.initial_state().params)
     params["output"]["dense"]["kernel"] = jax.random.normal(jax.random.key(1), params["output"]["dense"]["kernel"].shape)
     batch = {"image": jax.random.uniform(jax.random.key(0), (32, 8, 8, 1)), "label": jax.numpy.arange(32) % 10}
-    loss = made.task.objectives["finetune"].loss
+    loss = made.task.objectives["finetune"].value
     return np.array([loss(params, {}, batch, jax.random.key(k))[0] for k in range(keys)])
 
 

@@ -61,7 +61,7 @@ def test_contrastive_gradient_where_both_sides_are_equal():
     params, variables = jax.jit(made.init)(jax.random.key(0))
     images = jnp.ones((4, 8, 8, 1))
     equal = {"left": images, "right": images, "same": jnp.array([True, True, False, False])}
-    gradient = jax.jit(jax.grad(lambda p: made.objectives["compare"].loss(p, variables, equal, jax.random.key(1))[0]))(params)
+    gradient = jax.jit(jax.grad(lambda p: made.objectives["compare"].value(p, variables, equal, jax.random.key(1))[0]))(params)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
 
 
@@ -100,7 +100,7 @@ def test_weighted_l1_loss_is_the_cross_entropy_of_the_formula():
     made = task("omniglot_siamese_mlp")
     params, variables = jax.jit(made.init)(jax.random.key(0))
     pairs = batch(np.random.default_rng(0))
-    value, (_, metrics) = made.objectives["compare"].loss(params, variables, pairs, jax.random.key(1))
+    value, (_, metrics) = made.objectives["compare"].value(params, variables, pairs, jax.random.key(1))
     mask = jnp.ones(12, bool)
 
     def outputs_of(images):
@@ -125,7 +125,7 @@ def test_the_sides_share_their_tower():
     assert set(params) == {"tower", "head"}
     pairs = batch(np.random.default_rng(1))
     swapped = {**pairs, "left": pairs["right"], "right": pairs["left"]}
-    values = [made.objectives["compare"].loss(params, variables, b, jax.random.key(1))[0] for b in (pairs, swapped)]
+    values = [made.objectives["compare"].value(params, variables, b, jax.random.key(1))[0] for b in (pairs, swapped)]
     np.testing.assert_allclose(*values, rtol=1e-6)
 
 

@@ -175,7 +175,7 @@ def test_a_doodle_s_region_acts_there_alone(tmp_path):
     def of_region(pixels):
         only = jnp.arange(2) == region
         one = {name: {"conv1": variables[name]["conv1"] * only[..., None, None]} for name in ("style", "shares")}
-        loss = experiment.task.objectives["paint"].loss
+        loss = experiment.task.objectives["paint"].value
         return loss({"image": {"pixels": pixels}}, {**variables, **one}, {}, jax.random.key(0))[0]
 
     gradient = np.abs(np.asarray(jax.jit(jax.grad(of_region))(params["image"]["pixels"]))).max(axis=(0, 2))

@@ -185,7 +185,7 @@ def test_the_statistics_of_a_frozen_layer_stand_still_unless_they_are_to_move(ke
     params, variables = task.init(jax.random.key(0))
     images = jax.random.normal(jax.random.key(1), (32, 4, 4, 1)) + 1
     batch = {"image": images, "label": jnp.arange(32) % 10}
-    graded = jax.grad(task.objectives["classify"].loss, has_aux=True)
+    graded = jax.grad(task.objectives["classify"].value, has_aux=True)
     gradient, (after, _) = graded(params, variables, batch, jax.random.key(2))
     same = {path: np.array_equal(v, flat(variables)[path]) for path, v in flat(after).items()}
     assert same == {f"batch_stats/norm{i}/{kind}": keep and i == 1 for i in (1, 2) for kind in ("mean", "var")}

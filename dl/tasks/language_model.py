@@ -96,7 +96,7 @@ def language_model(
         return {"perplexity": float(np.exp(outputs["loss"][outputs["counted"]].astype(np.float64).mean()))}
 
     def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
-        return artifacts(model, Vocabulary(info.class_names), params["model"], evaluation, key, compare_cells)
+        return artifacts(model, Vocabulary(info.class_names, info.words), params["model"], evaluation, key, compare_cells)
 
     objectives = {"predict": Objective(objective, ("model",), optimizer)}
     return Task(init, objectives, (Phase(steps, ("predict",)),), evaluate, summarize, render)

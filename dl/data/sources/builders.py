@@ -1,12 +1,12 @@
 """Sets that TFDS has prepared as ArrayRecord: finding, reading and preparing them, without TensorFlow."""
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import logging
 import os
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from dl.data.resizing import check_size, fit_images
 from dl.data.slicing import names_in
+from dl.data.sources.unpacking import kept_arrays
 from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError
 
@@ -154,14 +155,30 @@ class Records:
             image = row[self.renamed["image"]][..., : self.shape[2]]
             row[self.renamed["image"]] = fit_images(image, (self.shape[0], self.shape[1]), self.fit)
         batch = {ours: np.stack([row[theirs] for row in rows]) for ours, theirs in self.renamed.items()}
-        return {k: v if k == "image" or v.dtype.kind not in "iu" else v.astype(np.int32) for k, v in batch.items()}
+        return {name: values if name == "image" else _small(values) for name, values in batch.items()}
+
+    def column(self, name: str) -> np.ndarray | None:
+        if name not in self.renamed or name == "image":
+            return None
+        import tensorflow_datasets as tfds
+
+        records = dataclasses.replace(self.records, decoders={self.renamed["image"]: tfds.decode.SkipDecoding()})
+        chunks = [list(range(i, min(i + CHUNK, len(self)))) for i in range(0, len(self), CHUNK)]
+        return _small(np.stack([row[self.renamed[name]] for chunk in chunks for row in records.__getitems__(chunk)]))
+
+    def stored(self, indices: np.ndarray) -> list[bytes]:
+        return [bytes(record) for record in self.records.data_source.__getitems__([int(i) for i in indices])]
+
+
+def _small(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.int32) if values.dtype.kind in "iu" else values
 
 
 def _in_memory(source: Source, cache: Path, fingerprint: str) -> dict[str, np.ndarray]:
     """The whole of a split, decoded once: later runs read the arrays that are kept in the file `cache`."""
-    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(cache, allow_pickle=False) as file:
-        if str(file["fingerprint"]) == fingerprint:
-            return {name: file[name] for name in file.files if name != "fingerprint"}
+    kept = kept_arrays(cache) or {}
+    if str(kept.pop("fingerprint", "")) == fingerprint:
+        return kept
     arrays: dict[str, np.ndarray] = {}
     for start in range(0, len(source), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(source)))

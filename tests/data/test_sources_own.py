@@ -8,7 +8,9 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from dl.data.load import load
+from dl.data.sources import builders
 from dl.data.sources.folder import decode
+from dl.dataset import column_of
 from dl.errors import UserError
 
 
@@ -280,6 +282,18 @@ def test_prepared_builder(make_builder, name):
         assert sorted(validation) == ["image", "label", "weight"]
     chosen = streamed.splits["train"].gather(np.array([5, 2, 20]))
     assert chosen["image"][:, 0, 0, 0].tolist() == [5, 2, 20]
+
+
+def test_columns_of_a_prepared_builder_without_its_images(make_builder, monkeypatch):
+    data_dir = make_builder((4, 6, 3), [(4, 6)])
+    data = load(settings("shades", splits={"train": "train[10:]"}, memory_limit=0), data_dir=data_dir).splits["train"]
+    monkeypatch.setattr(builders, "fit_images", lambda *args: pytest.fail("an image was read"))
+    label, weight = column_of(data, "label"), column_of(data, "weight")
+    assert (
+        label.tolist() == [0] * 5 + [1] * 15 and label.dtype == np.int32 and weight.tolist() == [i / 2 for i in range(10, 30)]
+    )
+    assert column_of(data, "alphabet") is None
+    assert len(set(data.stored(np.arange(20)))) == 20
 
 
 def test_prepared_builder_of_several_sizes(make_builder):

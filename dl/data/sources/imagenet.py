@@ -19,14 +19,15 @@ from ml_collections import ConfigDict
 from dl.data.resizing import check_size, fit_images
 from dl.data.slicing import names_in
 from dl.data.sources import builders
-from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfds_order
+from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfds_order, verified
 from dl.data.sources.folder import decoded
 from dl.data.sources.unpacking import kept_arrays, read_tar_gz
 from dl.dataset import Dataset, Info, Source
 from dl.errors import UserError
 
 NAME = "imagenet2012"
-DEVKIT = Archive("ILSVRC2012_devkit_t12.tar.gz", "")
+# The SHA-256 is torchvision's. SciPy, which reads a part of it, ends the program on some damaged files.
+DEVKIT = Archive("ILSVRC2012_devkit_t12.tar.gz", "b59243268c0d266621fd587d2018f69e906fb22875aca0e295b48cafaa927953")
 ARCHIVES = {"train": Archive("ILSVRC2012_img_train.tar", ""), "validation": Archive("ILSVRC2012_img_val.tar", "")}
 TRUTH, META = "data/ILSVRC2012_validation_ground_truth.txt", "data/meta.mat"
 DEVKIT_MEMBER_LIMIT, DEVKIT_LIMIT = 1 << 26, 1 << 28  # bytes; the whole devkit is 2.6 million packed
@@ -68,7 +69,7 @@ def load_imagenet(settings: ConfigDict, data_dir: str | None = None, manual_dir:
     if missing:
         names = ", ".join(archive.name for archive in missing)
         raise UserError(f"dataset {NAME!r}: {folder} lacks {names}. {how_to_get(NAME, missing, folder)}")
-    classes, truth = opened(folder / DEVKIT.name, _devkit)
+    classes, truth = opened(verified(folder, [DEVKIT], NAME)[DEVKIT.name], _devkit)
     splits: dict[str, Source] = {}
     for split in wanted:
         path = folder / ARCHIVES[split].name

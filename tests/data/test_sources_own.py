@@ -284,6 +284,25 @@ def test_prepared_builder(make_builder, name):
     assert chosen["image"][:, 0, 0, 0].tolist() == [5, 2, 20]
 
 
+@pytest.mark.parametrize("memory_limit", [0, 2**31])
+def test_a_prepared_builder_that_is_damaged_is_told_in_one_line(make_builder, tmp_path, memory_limit):
+    data_dir = make_builder((4, 6, 3), [(4, 6)])
+    home = tmp_path / "shades" / "1.2.0"
+    for path in sorted(home.iterdir()):
+        if path.name.endswith(".labels.txt"):
+            continue
+        whole = path.read_bytes()
+        for damaged in (b"", whole[: len(whole) // 2], whole[:100] + b"\xff" + whole[101:])[
+            : 3 if path.suffix == ".json" else 2
+        ]:
+            path.write_bytes(damaged)
+            with pytest.raises(UserError, match=r"shades/1\.2\.0 is corrupt: |has no image feature|is stored as") as raised:
+                features(load(settings("shades", memory_limit=memory_limit), data_dir=data_dir), "train")
+                features(load(settings("shades", memory_limit=memory_limit), data_dir=data_dir), "test")
+            assert "\n" not in str(raised.value)
+        path.write_bytes(whole)
+
+
 def test_columns_of_a_prepared_builder_without_its_images(make_builder, monkeypatch):
     data_dir = make_builder((4, 6, 3), [(4, 6)])
     data = load(settings("shades", splits={"train": "train[10:]"}, memory_limit=0), data_dir=data_dir).splits["train"]

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ml_collections import ConfigDict
 
 from dl.data.resizing import check_size, fit_images
 from dl.data.slicing import names_in
+from dl.data.sources.archives import opened
 from dl.data.sources.unpacking import kept_arrays
 from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError
@@ -49,7 +51,7 @@ def prepared(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
     newest = max(homes, key=lambda home: tuple(int(part) for part in home.name.split(".")))
-    return tfds.builder_from_directory(newest)
+    return opened(newest, tfds.builder_from_directory)
 
 
 def exists(name: str) -> bool:
@@ -101,7 +103,8 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
         raise UserError(f"dataset {info.full_name!r} has images of several sizes; set dataset.size=(H,W) and dataset.fit.")
     shapes["image"] = (*(size if any(size) else shapes["image"][:2]), channels or shapes["image"][2])
     given = (0, 0, shapes["image"][2]) if cropped else shapes["image"]
-    sources, wanted = builder.as_data_source(), names_in(list(settings.splits.values()), list(info.splits))
+    sources = opened(Path(builder.data_path), lambda _: builder.as_data_source())
+    wanted = names_in(list(settings.splits.values()), list(info.splits))
     splits: dict[str, Source] = {split: Records(sources[split], renamed, given, fit) for split in wanted}
     bytes_each = sum(int(np.prod(shape)) * (1 if key == "image" else 4) for key, shape in shapes.items())
     if not cropped and bytes_each * sum(len(source) for source in splits.values()) <= settings.get(
@@ -150,7 +153,7 @@ class Records:
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         _without_advice()
-        rows = self.records.__getitems__([int(i) for i in indices])
+        rows = self._rows(self.records, indices)
         for row in rows:
             image = row[self.renamed["image"]][..., : self.shape[2]]
             row[self.renamed["image"]] = fit_images(image, (self.shape[0], self.shape[1]), self.fit)
@@ -163,11 +166,14 @@ class Records:
         import tensorflow_datasets as tfds
 
         records = dataclasses.replace(self.records, decoders={self.renamed["image"]: tfds.decode.SkipDecoding()})
-        chunks = [list(range(i, min(i + CHUNK, len(self)))) for i in range(0, len(self), CHUNK)]
-        return _small(np.stack([row[self.renamed[name]] for chunk in chunks for row in records.__getitems__(chunk)]))
+        chunks = [np.arange(i, min(i + CHUNK, len(self))) for i in range(0, len(self), CHUNK)]
+        return _small(np.stack([row[self.renamed[name]] for chunk in chunks for row in self._rows(records, chunk)]))
 
     def stored(self, indices: np.ndarray) -> list[bytes]:
-        return [bytes(record) for record in self.records.data_source.__getitems__([int(i) for i in indices])]
+        return [bytes(record) for record in self._rows(self.records.data_source, indices)]
+
+    def _rows(self, records: Any, indices: np.ndarray) -> Sequence[Any]:
+        return opened(Path(self.records.dataset_info.data_dir), lambda _: records.__getitems__(indices.tolist()))
 
 
 def _small(values: np.ndarray) -> np.ndarray:

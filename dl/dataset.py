@@ -1,9 +1,11 @@
 """What a dataset is to the rest of the project: named splits of random-access examples."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+
+CHUNK = 1024  # examples that are read at a time
 
 
 class Info(NamedTuple):
@@ -11,7 +13,8 @@ class Info(NamedTuple):
 
     shapes: feature -> shape of one example, after resizing and padding (an image is H, W, C).
     num_classes: 0 where there are no labels.
-    class_names: as many as classes, or empty.
+    class_names: as many as classes, or empty; of a text, its symbols.
+    words: whether the symbols of a text are words (or characters); None where that is not known, or the data no text.
     manual_dir: the folder of archives, if one was given, for a task that reads files of its own.
     first: so many -> the first examples of the training split, prepared as for evaluation, on the host; for initial values that
         are computed from data.
@@ -23,6 +26,7 @@ class Info(NamedTuple):
     class_names: tuple[str, ...] = ()
     manual_dir: str | None = None
     first: Callable[[int], Mapping[str, np.ndarray]] | None = None
+    words: bool | None = None
 
 
 @runtime_checkable
@@ -51,6 +55,24 @@ class Drawn(Source, Protocol):
         ...
 
 
+@runtime_checkable
+class Columns(Source, Protocol):
+    """A source that knows its small features, such as `label`, without reading the images."""
+
+    def column(self, name: str) -> np.ndarray | None:
+        """The feature `name` of all examples [N, ...], as `gather` gives it; None where there is none."""
+        ...
+
+
+@runtime_checkable
+class Stored(Source, Protocol):
+    """A source that knows the bytes that its examples are made of, for `dl.data.fingerprint`."""
+
+    def stored(self, indices: np.ndarray) -> Iterable[bytes]:
+        """The examples at `indices` as they are stored, names of files first, nothing decoded."""
+        ...
+
+
 class Arrays:
     """A source in memory: feature -> array [N, ...]."""
 
@@ -64,6 +86,28 @@ class Arrays:
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         return {name: values[indices] for name, values in self.features.items()}
+
+    def column(self, name: str) -> np.ndarray | None:
+        return self.features.get(name)
+
+
+def column_of(source: Source, name: str) -> np.ndarray | None:
+    """One small feature of all examples [N, ...], such as `label`; None where there is none.
+
+    Of a source that does not know its columns, all examples are read.
+    """
+    if isinstance(source, Columns):
+        return source.column(name)
+    parts = [source.gather(np.arange(i, min(i + CHUNK, len(source)))) for i in range(0, len(source), CHUNK)]
+    return np.concatenate([part[name] for part in parts]) if name in parts[0] else None
+
+
+def stored_of(source: Source, indices: np.ndarray) -> list[bytes]:
+    """What the examples at `indices` are made of; of a source that does not know it, their features."""
+    if isinstance(source, Stored):
+        return list(source.stored(indices))
+    features = source.gather(indices)
+    return [b"".join(name.encode() + features[name][i].tobytes() for name in sorted(features)) for i in range(len(indices))]
 
 
 class Dataset(NamedTuple):

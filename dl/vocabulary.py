@@ -4,6 +4,7 @@ A word is what stands between blanks; the end of a line is the word "<eos>", as 
 """
 
 import difflib
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,13 +20,15 @@ def split_words(text: str) -> list[str]:
 
 
 class Vocabulary:
-    """`names` are the symbols in the order of their numbers; they are words as soon as one of them is longer than a
-    character.
+    """`names` are the symbols in the order of their numbers, `words` whether they are words or characters.
+
+    Where `words` is None (a text that does not say it: `Info.words`), they count as words as soon as one of them is longer
+    than a character.
     """
 
-    def __init__(self, names: Sequence[str]):
+    def __init__(self, names: Sequence[str], words: bool | None = None):
         self.names = tuple(names)
-        self.words = any(len(name) > 1 for name in self.names)
+        self.words = any(len(name) > 1 for name in self.names) if words is None else words
         self.numbers = {name: number for number, name in enumerate(self.names)}
 
     def __len__(self) -> int:
@@ -49,11 +52,12 @@ class Vocabulary:
         return np.array([self.numbers[symbol] for symbol in symbols], np.int32)
 
     def decode(self, numbers: Sequence[int] | np.ndarray) -> str:
-        """The text of these numbers."""
+        """The text of these numbers; of words, without one end of a line where it begins and one where it ends."""
         symbols = [self.names[int(number)] for number in numbers]
         if not self.words:
             return "".join(symbols)
-        return " ".join(symbols).replace(f" {END} ", "\n").removesuffix(f" {END}").removeprefix(f"{END} ")
+        pieces = ["\n" * len(list(run)) if end else " ".join(run) for end, run in itertools.groupby(symbols, END.__eq__)]
+        return "".join(pieces).removesuffix("\n").removeprefix("\n")
 
     def _kind(self, missing: list[str]) -> str:
         return ("words" if self.words else "characters") if len(missing) > 1 else ("a word" if self.words else "a character")

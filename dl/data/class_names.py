@@ -20,7 +20,7 @@ def read_class_names(path: Path, count: int) -> tuple[str, ...]:
     """
     try:
         lines = path.expanduser().read_text(encoding="utf-8").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # no such user's folder, no UTF-8
         raise UserError(f"the class names {path} can't be read: {getattr(error, 'strerror', None) or error}.") from error
     if len(lines) != count:
         raise UserError(f"{path} has {len(lines)} class names, and the network has {count} classes: give one a line for each.")

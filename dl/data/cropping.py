@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dl import registry
-from dl.dataset import Source
+from dl.dataset import Source, column_of, stored_of
 from dl.errors import UserError
 
 CENTRE = 0.875  # of the shorter side that is kept for evaluation
@@ -104,6 +104,12 @@ class Cropped:
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         return _stacked([(index, None) for index in indices.tolist()], self._read)
+
+    def column(self, name: str) -> np.ndarray | None:
+        return column_of(self.source, name)
+
+    def stored(self, indices: np.ndarray) -> list[bytes]:
+        return stored_of(self.source, indices)
 
     def draw(self, indices: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """As `gather`, for training, with `NUMBERS` uniform 64-bit numbers for each image: [N, NUMBERS]."""

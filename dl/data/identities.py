@@ -8,13 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
-from dl.data.resizing import Mapped
-from dl.data.slicing import View
-from dl.dataset import Arrays, Source
+from dl.dataset import Source, column_of
 from dl.errors import UserError
 
 PAIR_DRAWS = 6  # numbers that a pair takes
-CHUNK = 1024
 _STREAM = 1 << 63  # apart from the keys of `dl.data.order`
 
 
@@ -51,22 +48,12 @@ def identities(labels: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"] | No
 
 
 def feature_of(source: Source, name: str) -> np.ndarray:
-    """One small feature of all examples [N], such as `label`, without reading their images where that can be had.
+    """One small feature of all examples [N], such as `label`, without reading their images where the source can do that.
 
     Raises:
         UserError: the examples have no such feature.
     """
-    if isinstance(source, Mapped):
-        return feature_of(source.source, name)
-    if isinstance(source, View):
-        return np.concatenate([feature_of(part, name)[start:stop] for part, start, stop in source.parts])
-    if isinstance(source, Arrays):
-        values = source.features.get(name)
-    elif name == "label" and hasattr(source, "labels"):
-        values = source.labels
-    else:
-        parts = [source.gather(np.arange(i, min(i + CHUNK, len(source)))) for i in range(0, len(source), CHUNK)]
-        values = np.concatenate([part[name] for part in parts]) if name in parts[0] else None
+    values = column_of(source, name)
     if values is None:
         raise UserError(f"these batches are made by the feature {name!r}, and the data have none.")
     return values

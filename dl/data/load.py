@@ -4,6 +4,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dl import registry
+from dl.data.checks import check_settings, check_shapes, enough_memory
 from dl.data.cropping import Cropped, random_crop
 from dl.data.resizing import check_size, cut_margin, fit_source
 from dl.data.slicing import take
@@ -29,6 +30,7 @@ def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | No
     Raises:
         UserError: an unknown dataset or split, a missing or corrupt file, no network, labels out of range.
     """
+    check_settings(settings, data_dir, manual_dir)
     fit = settings.get("fit", "pad")
     size, window = check_size(settings.get("size", (0, 0)), fit), settings.get("random_crop", {})
     if window and fit != "crop":
@@ -40,6 +42,7 @@ def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | No
     dataset = _find(settings, data_dir, manual_dir)
     dataset = dataset._replace(info=dataset.info._replace(manual_dir=manual_dir))
     taken = {stream: take(spec, dataset.splits) for stream, spec in specs.items()}
+    check_shapes(settings, dataset.info, taken)
     for stream, source in taken.items():
         _check_labels(dataset.info, specs[stream], source)
     if margin := settings.get("margin", 0):
@@ -61,7 +64,8 @@ def _find(settings: ConfigDict, data_dir: str | None, manual_dir: str | None) ->
     choices = registry.public("dl.data.sources")
     base = settings.name.split("/")[0]
     if base in choices:
-        return choices[base](settings, data_dir, manual_dir)
+        with enough_memory(base):
+            return choices[base](settings, data_dir, manual_dir)
     found = builders.prepared(settings.name, data_dir)
     if found is None:
         if builders.exists(settings.name):

@@ -6,17 +6,20 @@ archive; `china` and `flower` are scikit-learn's two photographs.
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from dl.data.sources.unpacking import zip_member
 from dl.errors import UserError
 
 BUNDLED = ("china", "flower")  # that come with scikit-learn
 SMALLEST_SHARE = 0.01  # of a map: colours that are rarer are edges, and join the nearest of the others
 MOST_LABELS = 16
+MEMBER_LIMIT = 1 << 28  # bytes of a file in an archive
 SAME_COLOUR = 48.0  # Euclidean distance in 0..255, up to which two maps mean the same
 ASPECT = 0.03  # relative difference in shape that a map may have
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as of Pillow's mode "L"
@@ -131,12 +134,12 @@ def _content(name: str, manual_dir: str | None) -> bytes:
         if archive is None:
             return path.read_bytes()
         with zipfile.ZipFile(archive) as file:
-            return file.read(path.relative_to(archive).as_posix())
+            return zip_member(file, path.relative_to(archive).as_posix(), MEMBER_LIMIT)
     except KeyError as error:
         with zipfile.ZipFile(archive) as file:  # type: ignore[arg-type]  # there is one, or there would be no KeyError
             members = ", ".join(sorted(file.namelist())[:20])
         raise UserError(f"the picture {name} is missing: {archive} holds {members}.") from error
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(f"the picture {name} can't be read: {getattr(error, 'strerror', None) or error}.") from error
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dl.dataset import Arrays, Source
+from dl.dataset import Arrays, Source, column_of, stored_of
 from dl.errors import UserError
 
 FITS = ("pad", "resize", "crop")
@@ -78,6 +78,12 @@ class Mapped:
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         batch = self.source.gather(indices)
         return {**batch, "image": self.change(batch["image"])}
+
+    def column(self, name: str) -> np.ndarray | None:
+        return column_of(self.source, name)
+
+    def stored(self, indices: np.ndarray) -> list[bytes]:
+        return stored_of(self.source, indices)
 
 
 class Fitted(Mapped):

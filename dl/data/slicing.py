@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dl.dataset import Arrays, Source
+from dl.dataset import Arrays, Source, column_of, stored_of
 from dl.errors import UserError, unknown
 
 
@@ -34,6 +34,16 @@ class View:
             for name, values in source.gather(indices[rows] - first + start).items():
                 out.setdefault(name, np.empty((len(indices), *values.shape[1:]), values.dtype))[rows] = values
         return out
+
+    def column(self, name: str) -> np.ndarray | None:
+        columns = [(column_of(source, name), start, stop) for source, start, stop in self.parts]
+        found = [values[start:stop] for values, start, stop in columns if values is not None]
+        return np.concatenate(found) if len(found) == len(columns) else None
+
+    def stored(self, indices: np.ndarray) -> list[bytes]:
+        owner = np.searchsorted(self.ends, indices, side="right")
+        places = [(self.parts[part], index - self.ends[part]) for part, index in zip(owner, indices, strict=True)]
+        return [stored_of(source, np.array([stop + back]))[0] for (source, _, stop), back in places]
 
 
 def resolve(spec: str, lengths: Mapping[str, int]) -> list[tuple[str, int, int]]:

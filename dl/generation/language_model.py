@@ -45,7 +45,7 @@ def generate(
         raise UserError(f"--length and --samples are at least 1 and --top_k at least 0, got {length}, {samples} and {top_k}.")
     if not math.isfinite(temperature) or temperature < 0:
         raise UserError(f"--temperature must be 0 or above, got {temperature}.")
-    vocabulary = Vocabulary(experiment.dataset.info.class_names)
+    vocabulary = Vocabulary(experiment.dataset.info.class_names, experiment.dataset.info.words)
     begun = vocabulary.encode(prompt)
     fed = begun if len(begun) else np.array([vocabulary.start])
     model = build(experiment.config, num_classes=experiment.dataset.info.num_classes)

@@ -98,7 +98,7 @@ def language_model(
         return {**means(sums, outputs), "perplexity": perplexity}
 
     def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
-        return artifacts(model, Vocabulary(info.class_names), params["model"], evaluation, key, compare_cells)
+        return artifacts(model, Vocabulary(info.class_names, info.words), params["model"], evaluation, key, compare_cells)
 
     objectives = {"predict": Objective(objective, ("model",), optimizer)}
     evaluators = {"likelihood": Evaluator(evaluate, {"loss": LOWER, "bits": LOWER, "perplexity": LOWER}, finish)}

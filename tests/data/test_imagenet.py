@@ -1,5 +1,6 @@
 """ImageNet's archives, in small: of the same form, with two or three images for each of four classes."""
 
+import hashlib
 import io
 import pickle
 import tarfile
@@ -9,8 +10,12 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from dl.data.fingerprint import fingerprint
 from dl.data.load import load
+from dl.data.slicing import View
+from dl.data.sources import imagenet
 from dl.data.streaming import stream
+from dl.dataset import column_of
 from dl.errors import UserError
 
 WNIDS = ("n02119789", "n01440764", "n03000684", "n01531178")  # in the devkit's order, which is not the sorted one
@@ -32,9 +37,14 @@ def add(tar, name, data):
     tar.addfile(info, io.BytesIO(data))
 
 
+def trusted(folder):
+    path = folder / imagenet.DEVKIT.name
+    return imagenet.DEVKIT._replace(sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
 @pytest.fixture
-def archives(tmp_path):
-    """The folder, and name -> JPEG of every image."""
+def archives(tmp_path, monkeypatch):
+    """The folder, and name -> JPEG of every image; this devkit counts as the published one."""
     from scipy.io import savemat
 
     folder, images = tmp_path / "archives" / "imagenet2012", {}
@@ -61,6 +71,7 @@ def archives(tmp_path):
         add(tar, "ILSVRC2012_devkit_t12/data/meta.mat", meta.getvalue())
         truth = "".join(f"{number}\n" for number in TRUTH).encode()
         add(tar, "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", truth)
+    monkeypatch.setattr(imagenet, "DEVKIT", trusted(folder))
     return tmp_path / "archives", images
 
 
@@ -118,3 +129,48 @@ def test_what_is_wrong_is_said(archives, tmp_path):
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(UserError, match="ILSVRC2012_img_val.tar is corrupt: "):
         load(settings(), None, str(folder))
+
+
+def test_labels_and_stored_bytes_without_decoding(archives, monkeypatch):
+    folder, images = archives
+    source = load(settings(), None, str(folder)).splits["train"]
+    labels, expected = source.gather(np.arange(len(source)))["label"], fingerprint({"train": source})
+    monkeypatch.setattr(imagenet, "decoded", lambda *args: pytest.fail("an image was decoded"))
+    np.testing.assert_array_equal(column_of(source, "label"), labels)
+    assert column_of(source, "alphabet") is None
+    name = source.source.index.names[2]
+    assert source.stored(np.array([2])) == [f"{name} {labels[2]} ".encode() + images[name]]
+    assert fingerprint({"train": source}) == expected != fingerprint({"train": View([(source, 1, len(source))])})
+
+
+def test_what_a_tar_claims_is_not_believed(archives):
+    """The header of the first image says a terabyte: noticed when the archive is listed."""
+    path = archives[0] / "imagenet2012" / "ILSVRC2012_img_val.tar"
+    data = bytearray(path.read_bytes())
+    info = tarfile.TarInfo("ILSVRC2012_val_00000003.JPEG")
+    info.size = 1 << 40
+    data[:512] = info.tobuf(tarfile.GNU_FORMAT)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"img_val\.tar is corrupt: .*claims 1,099,511,627,776 bytes"):
+        load(settings(), None, str(archives[0]))
+
+
+def test_a_kept_index_that_is_damaged_is_made_again(archives, tmp_path):
+    folder, data_dir = str(archives[0]), str(tmp_path / "data")
+    before = load(settings(), data_dir, folder).splits["train"].source.index
+    for kept in (tmp_path / "data" / ".arrays" / "imagenet2012").iterdir():
+        kept.write_bytes(b"PK\x03\x04" + kept.read_bytes()[4:200])
+    after = load(settings(), data_dir, folder).splits["train"].source.index
+    np.testing.assert_array_equal(after.names, before.names)
+    np.testing.assert_array_equal(after.labels, before.labels)
+
+
+def test_a_damaged_devkit_is_refused_before_it_is_read(archives, monkeypatch):
+    """Some damage makes SciPy end the program with a segmentation fault, so nothing may reach it."""
+    path = archives[0] / "imagenet2012" / imagenet.DEVKIT.name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    monkeypatch.setattr(imagenet, "_devkit", lambda path: pytest.fail("it was read"))
+    with pytest.raises(UserError, match=r"devkit_t12\.tar\.gz is corrupt or another version: its SHA-256 starts with"):
+        load(settings(), None, str(archives[0]))

@@ -4,12 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
+from PIL import Image
 
 from dl.data.batches.pairs import classes, pairs
 from dl.data.identities import feature_of, identities, sample_pairs
+from dl.data.load import load
 from dl.data.pipeline import fetch, standardise
 from dl.data.resizing import Fitted
 from dl.data.slicing import View
+from dl.data.sources import folder
 from dl.dataset import Arrays
 from dl.errors import UserError
 
@@ -107,6 +111,43 @@ def test_labels_are_found_below_views_and_resizing():
     view = View([(data, 10, 20), (data, 0, 5)])
     np.testing.assert_array_equal(feature_of(view, "label"), np.r_[data.features["label"][10:20], data.features["label"][:5]])
     np.testing.assert_array_equal(feature_of(Fitted(data, (2, 2), "pad"), "alphabet"), data.features["alphabet"])
+
+
+@pytest.mark.parametrize("crop", [{}, {"random_crop": {"scale": (0.5, 1.0)}}])
+@pytest.mark.parametrize("split", ["train", "train[:50%]+train[50%:]"])
+def test_labels_of_images_that_are_not_in_memory_are_known_without_reading_one(tmp_path, monkeypatch, crop, split):
+    for number in range(24):
+        path = tmp_path / "train" / "abc"[number % 3] / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (6, 5 + number % 2), number).save(path)
+    settings = {"name": "folder", "path": str(tmp_path), "splits": {"train": split}, "fit": "crop", "size": (4, 4), **crop}
+    data = load(ConfigDict(settings)).splits["train"]
+    read = []
+    monkeypatch.setattr(folder, "decode", lambda path, channels: read.append(path) or np.zeros((9, 9, 3), np.uint8))
+    np.testing.assert_array_equal(feature_of(data, "label"), [0] * 8 + [1] * 8 + [2] * 8, strict=False)
+    made = [pairs(data, 0, 4, {}, False), classes(data, 0, 4, {"per_class": 2}, False)]
+    with pytest.raises(UserError, match="'writer', and the data have none"):
+        pairs(data, 0, 4, {"group": "writer"}, False)
+    assert not read
+    for make in made:
+        make(0, 1, np.arange(4))
+    assert len(read) == 8 + 4
+
+
+def test_a_source_that_does_not_know_its_columns_is_read_once():
+    class Slow:
+        resident = False
+
+        def __len__(self):
+            return 2500
+
+        def gather(self, indices):
+            return {"image": np.zeros((len(indices), 1, 1, 1), np.uint8), "label": indices % 7}
+
+    view = View([(Slow(), 5, 20), (source(), 0, 3)])
+    np.testing.assert_array_equal(feature_of(view, "label"), np.r_[np.arange(5, 20) % 7, 0, 1, 2])
+    with pytest.raises(UserError, match="'alphabet'"):
+        feature_of(view, "alphabet")  # one of the two has it
 
 
 def test_pairs_of_two_classes_of_two():

@@ -8,7 +8,9 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from dl.data.load import load
-from dl.data.sources.folder import decode, holdout_split
+from dl.data.sources import builders
+from dl.data.sources.folder import decode
+from dl.dataset import column_of
 from dl.errors import UserError
 
 
@@ -282,6 +284,37 @@ def test_prepared_builder(make_builder, name):
     assert chosen["image"][:, 0, 0, 0].tolist() == [5, 2, 20]
 
 
+@pytest.mark.parametrize("memory_limit", [0, 2**31])
+def test_a_prepared_builder_that_is_damaged_is_told_in_one_line(make_builder, tmp_path, memory_limit):
+    data_dir = make_builder((4, 6, 3), [(4, 6)])
+    home = tmp_path / "shades" / "1.2.0"
+    for path in sorted(home.iterdir()):
+        if path.name.endswith(".labels.txt"):
+            continue
+        whole = path.read_bytes()
+        for damaged in (b"", whole[: len(whole) // 2], whole[:100] + b"\xff" + whole[101:])[
+            : 3 if path.suffix == ".json" else 2
+        ]:
+            path.write_bytes(damaged)
+            with pytest.raises(UserError, match=r"shades/1\.2\.0 is corrupt: |has no image feature|is stored as") as raised:
+                features(load(settings("shades", memory_limit=memory_limit), data_dir=data_dir), "train")
+                features(load(settings("shades", memory_limit=memory_limit), data_dir=data_dir), "test")
+            assert "\n" not in str(raised.value)
+        path.write_bytes(whole)
+
+
+def test_columns_of_a_prepared_builder_without_its_images(make_builder, monkeypatch):
+    data_dir = make_builder((4, 6, 3), [(4, 6)])
+    data = load(settings("shades", splits={"train": "train[10:]"}, memory_limit=0), data_dir=data_dir).splits["train"]
+    monkeypatch.setattr(builders, "fit_images", lambda *args: pytest.fail("an image was read"))
+    label, weight = column_of(data, "label"), column_of(data, "weight")
+    assert (
+        label.tolist() == [0] * 5 + [1] * 15 and label.dtype == np.int32 and weight.tolist() == [i / 2 for i in range(10, 30)]
+    )
+    assert column_of(data, "alphabet") is None
+    assert len(set(data.stored(np.arange(20)))) == 20
+
+
 def test_prepared_builder_of_several_sizes(make_builder):
     data_dir = make_builder((None, None, 3), [(4, 6), (8, 3)])
     with pytest.raises(UserError, match=r"'shades/1.2.0' has images of several sizes; set dataset.size"):
@@ -309,18 +342,18 @@ def test_builder_that_nobody_has_prepared(tmp_path):
 
 
 def test_a_folder_split_by_class_keeps_every_person_in_one_split(tmp_path):
-    """40 people of 3 images: the hash of the name decides, so nobody of the test set was seen in training."""
+    """40 people of 3 images: the order of the hashes decides, so nobody of the test set was seen in training."""
     names = [f"person{i:02d}" for i in range(40)]
     for number, name in enumerate(names):
         for i in range(3):
             write(tmp_path / name / f"{i}.png", seed=3 * number + i)
     splits = {name: name for name in ("train", "validation", "test")}
-    dataset = load(settings("folder", tmp_path, splits, split_by="class", holdout=20.0))
-    labels = {split: set(features(dataset, split)["label"]) for split in dataset.splits}
-    for split in labels:
-        expected = {i for i, name in enumerate(names) if holdout_split(name, 20.0) == split}
-        assert labels[split] == expected and len(expected) > 1
-        assert len(features(dataset, split)["label"]) == 3 * len(expected)
+    dataset = load(settings("folder", tmp_path, splits, split_by="class", holdout=15.0))
+    ordered = sorted(range(40), key=lambda i: hashlib.sha256(names[i].encode()).digest())
+    expected = {"test": ordered[:6], "validation": ordered[6:12], "train": ordered[12:]}
+    for split in splits:
+        labels = features(dataset, split)["label"]
+        assert np.unique(labels).tolist() == sorted(expected[split]) and len(labels) == 3 * len(expected[split])
     with pytest.raises(UserError, match="unknown dataset.split_by 'person'. Choices: class, image"):
         load(settings("folder", tmp_path, split_by="person"))
 

@@ -1,5 +1,6 @@
 """Texts: files of one's own and their mistakes, the vocabulary, tiny Shakespeare and the Penn Treebank as published."""
 
+import encodings.aliases
 import shutil
 import zipfile
 
@@ -17,7 +18,7 @@ def settings(name="text", splits=None, **rest):
 
 
 def decoded(dataset, split):
-    return Vocabulary(dataset.info.class_names).decode(dataset.splits[split].features["token"])
+    return Vocabulary(dataset.info.class_names, dataset.info.words).decode(dataset.splits[split].features["token"])
 
 
 def test_a_file_of_ones_own_is_sliced_by_characters(tmp_path):
@@ -55,6 +56,53 @@ def test_files_that_are_no_text_are_refused(tmp_path):
         load(settings(path=str(path), encoding="latin1000"))
     with pytest.raises(UserError, match=r"unknown dataset\.level 'words'.*'word'"):
         load(settings("sonnets", level="words"))
+
+
+@pytest.mark.parametrize("encoding", ["undefined", "hex", "rot13", "utf-8\0", "", "idna"])
+def test_encodings_that_are_none(tmp_path, encoding):
+    path = tmp_path / "my.txt"
+    path.write_bytes("Größe.\n".encode() * 10)
+    with pytest.raises(UserError, match=r"is not an encoding of texts|is not idna text") as raised:
+        load(settings(path=str(path), encoding=encoding))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")
+def test_every_encoding_of_python_reads_or_is_refused(tmp_path):
+    path = tmp_path / "my.txt"
+    path.write_bytes(bytes(range(256)) * 2)
+    for encoding in sorted(set(encodings.aliases.aliases.values()) | {"raw_unicode_escape", "unicode_escape", "undefined"}):
+        try:
+            assert "".join(load(settings(path=str(path), encoding=encoding)).info.class_names).encode()
+        except UserError as error:
+            assert "\n" not in str(error)
+
+
+def test_half_a_character_is_no_text(tmp_path):
+    (tmp_path / "my.txt").write_text(r"a \ud800 b")
+    with pytest.raises(UserError, match="holds half of a character in raw_unicode_escape"):
+        load(settings(path=str(tmp_path / "my.txt"), encoding="raw_unicode_escape"))
+
+
+def test_words_of_one_letter_are_words(tmp_path):
+    (tmp_path / "my.txt").write_text("b a b c a b")
+    dataset = load(settings(path=str(tmp_path / "my.txt"), level="word", splits={"train": "train"}))
+    assert dataset.info.class_names == ("b", "a", "c") and dataset.info.words is True
+    assert decoded(dataset, "train") == "b a b c a b"
+    letters = load(settings(path=str(tmp_path / "my.txt"), splits={"train": "train"}))
+    assert letters.info.class_names == (" ", "a", "b", "c") and letters.info.words is False
+    words, characters = Vocabulary(("b", "a"), words=True), Vocabulary(("ab", "c"), words=False)
+    np.testing.assert_array_equal(words.encode("a b\ta"), [1, 0, 1])
+    assert words.decode([1, 0]) == "a b" and characters.decode([0, 1]) == "abc"
+    assert Vocabulary(("b", "a")).words is False and Vocabulary(("b", "ab")).words is True  # of those who do not say it
+
+
+def test_a_blank_line_is_a_blank_line():
+    words = Vocabulary(("<eos>", "a", "b"), words=True)
+    for text in ("a b\n\nb", "a\n\n\nb\na", "a"):
+        assert words.decode(words.encode(text)) == text
+    assert words.decode([0, 0, 1, 0, 0]) == "\na\n"  # less one at either end
+    assert words.decode([0]) == "" and words.decode([]) == ""
 
 
 def test_line_ends_of_windows_and_a_byte_order_mark_are_left_out(tmp_path):

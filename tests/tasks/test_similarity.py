@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from PIL import Image
 
+from dl.data.identities import feature_of
 from dl.dataset import Info
 from dl.errors import UserError
 from dl.tasks import similarity
@@ -137,6 +139,28 @@ def test_learns_digits_in_seconds(name, tmp_path):
     chosen.optimizer.update(learning_rate=5e-3)
     measured = run(chosen, tmp_path / "run").evaluated["test"].metrics
     assert measured["error"][0] < 0.45 and measured["equal_error"][0] < 0.3 and measured["auc"][0] > 0.8
+
+
+@pytest.mark.parametrize("names", ["s{}", "{}", "person{:02d}"])
+def test_the_recipe_for_people_of_ones_own_has_enough_of_them_in_every_split(names, tmp_path):
+    """`configs/digits_siamese.py:folder`, as docs/siamese.md has it, on 40 people of a few images of 11 x 9 pixels."""
+    rng = np.random.default_rng(0)
+    for number in range(1, 41):
+        person = tmp_path / "people" / names.format(number)
+        person.mkdir(parents=True)
+        face = rng.integers(0, 200, (11, 9), np.uint8)
+        for i in range(2 + number % 2):
+            Image.fromarray(face + rng.integers(0, 50, (11, 9), np.uint8)).save(person / f"{i}.pgm")
+    chosen = config(variant="folder")
+    chosen.dataset.path = str(tmp_path / "people")
+    splits = assemble(chosen).dataset.splits  # which refuses a split with too few
+    assert [len(np.unique(feature_of(splits[name], "label"))) for name in ("train", "test")] == [24, 8]
+    if names != "s{}":  # to train one is enough
+        return
+    chosen.update(steps=2, batch_size=8, eval_batch_size=8, log_every=1, eval_every=0, checkpoint_every=0)
+    chosen.model.update(features=4, blocks=2)
+    trained = run(chosen, tmp_path / "run")
+    assert set(trained.evaluated["test"].metrics) >= {"error", "error/5-way 1-shot", "equal_error", "auc"}
 
 
 @pytest.mark.parametrize("name", ["digits_siamese", "omniglot_triplet"])

@@ -7,19 +7,18 @@ import functools
 import gzip
 import hashlib
 import importlib.util
-import lzma
-import tarfile
-import zipfile
-import zlib
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from dl.data.sources.unpacking import Readable, fill
 from dl.errors import UserError
 
 T = TypeVar("T")
+IDX_LIMIT = 1 << 30  # bytes; the largest published file, EMNIST's, has 547 MB
 
 
 class Archive(NamedTuple):
@@ -94,29 +93,52 @@ def sha256_of(path: Path) -> str:
 
 
 def opened(path: Path, read: Callable[[Path], T]) -> T:
-    """`read(path)`, with what a damaged archive makes the libraries raise said in one line."""
-    damage = (OSError, EOFError, ValueError, KeyError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
+    """`read(path)`, with whatever a damaged archive makes the libraries raise said in one line."""
     try:
         return read(path)
-    except damage as error:
-        raise UserError(f"{path} is corrupt: {error}. Delete it and get it again.") from error
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(f"{path} can't be read: this machine has too little memory for it.") from error
+    except Exception as error:  # tarfile, zipfile, Pillow and SciPy raise more kinds than they document
+        raise UserError(f"{path} is corrupt: {reason(error)}. Delete it and get it again.") from error
 
 
-def read_idx(data: bytes) -> np.ndarray:
+def reason(error: Exception) -> str:
+    """What an error says, in one short line without a full stop."""
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    nothing = "it ends too early" if isinstance(error, EOFError) else type(error).__name__
+    return textwrap.shorten(str(said), 200, placeholder=" ...").rstrip(".") or nothing
+
+
+def read_idx(stream: Readable) -> np.ndarray:
     """The array of an IDX file of unsigned bytes (LeCun's format of MNIST): 0, 0, type, rank, sizes (big-endian), values.
 
     Raises:
         ValueError: it is not such a file, or its length is not what its header says.
     """
-    if len(data) < 4 or data[:3] != b"\x00\x00\x08":
+    head = stream.read(4)
+    if len(head) < 4 or head[:3] != b"\x00\x00\x08" or not 1 <= head[3] <= 4:
         raise ValueError("not an IDX file of unsigned bytes")
-    shape = np.frombuffer(data, ">u4", count=data[3], offset=4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+    shape = [int(size) for size in np.frombuffer(stream.read(4 * head[3]), ">u4", count=head[3])]
+    size = functools.reduce(int.__mul__, shape)
+    if size > IDX_LIMIT:
+        raise ValueError(f"its header says {size:,} bytes, more than {IDX_LIMIT:,}")
+    values = np.empty(shape, np.uint8)
+    fill(stream, values)
+    if stream.read(1):
+        raise ValueError(f"it is longer than the {size:,} bytes that its header says")
+    return values
 
 
 def read_idx_gz(path: Path) -> np.ndarray:
     """The array of a gzipped IDX file."""
-    return opened(path, lambda p: read_idx(gzip.decompress(p.read_bytes())))
+
+    def read(archive: Path) -> np.ndarray:
+        with gzip.open(archive, "rb") as stream:
+            return read_idx(stream)
+
+    return opened(path, read)
 
 
 def tfds_order(split: str, keys: Iterable[str | int]) -> np.ndarray:
@@ -129,7 +151,7 @@ def tfds_order(split: str, keys: Iterable[str | int]) -> np.ndarray:
 
     def digest(key: str | int) -> bytes:
         copy = salted.copy()
-        copy.update(str(key).encode())
+        copy.update(str(key).encode("utf-8", "surrogateescape"))
         return copy.digest()
 
     digests = [digest(key) for key in keys]

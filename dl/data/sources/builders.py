@@ -1,12 +1,13 @@
 """Sets that TFDS has prepared as ArrayRecord: finding, reading and preparing them, without TensorFlow."""
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import logging
 import os
 import re
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from ml_collections import ConfigDict
 
 from dl.data.resizing import check_size, fit_images
 from dl.data.slicing import names_in
+from dl.data.sources.archives import opened
+from dl.data.sources.unpacking import kept_arrays
 from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError
 
@@ -48,7 +51,7 @@ def prepared(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
     newest = max(homes, key=lambda home: tuple(int(part) for part in home.name.split(".")))
-    return tfds.builder_from_directory(newest)
+    return opened(newest, tfds.builder_from_directory)
 
 
 def exists(name: str) -> bool:
@@ -100,7 +103,8 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
         raise UserError(f"dataset {info.full_name!r} has images of several sizes; set dataset.size=(H,W) and dataset.fit.")
     shapes["image"] = (*(size if any(size) else shapes["image"][:2]), channels or shapes["image"][2])
     given = (0, 0, shapes["image"][2]) if cropped else shapes["image"]
-    sources, wanted = builder.as_data_source(), names_in(list(settings.splits.values()), list(info.splits))
+    sources = opened(Path(builder.data_path), lambda _: builder.as_data_source())
+    wanted = names_in(list(settings.splits.values()), list(info.splits))
     splits: dict[str, Source] = {split: Records(sources[split], renamed, given, fit) for split in wanted}
     bytes_each = sum(int(np.prod(shape)) * (1 if key == "image" else 4) for key, shape in shapes.items())
     if not cropped and bytes_each * sum(len(source) for source in splits.values()) <= settings.get(
@@ -149,19 +153,38 @@ class Records:
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         _without_advice()
-        rows = self.records.__getitems__([int(i) for i in indices])
+        rows = self._rows(self.records, indices)
         for row in rows:
             image = row[self.renamed["image"]][..., : self.shape[2]]
             row[self.renamed["image"]] = fit_images(image, (self.shape[0], self.shape[1]), self.fit)
         batch = {ours: np.stack([row[theirs] for row in rows]) for ours, theirs in self.renamed.items()}
-        return {k: v if k == "image" or v.dtype.kind not in "iu" else v.astype(np.int32) for k, v in batch.items()}
+        return {name: values if name == "image" else _small(values) for name, values in batch.items()}
+
+    def column(self, name: str) -> np.ndarray | None:
+        if name not in self.renamed or name == "image":
+            return None
+        import tensorflow_datasets as tfds
+
+        records = dataclasses.replace(self.records, decoders={self.renamed["image"]: tfds.decode.SkipDecoding()})
+        chunks = [np.arange(i, min(i + CHUNK, len(self))) for i in range(0, len(self), CHUNK)]
+        return _small(np.stack([row[self.renamed[name]] for chunk in chunks for row in self._rows(records, chunk)]))
+
+    def stored(self, indices: np.ndarray) -> list[bytes]:
+        return [bytes(record) for record in self._rows(self.records.data_source, indices)]
+
+    def _rows(self, records: Any, indices: np.ndarray) -> Sequence[Any]:
+        return opened(Path(self.records.dataset_info.data_dir), lambda _: records.__getitems__(indices.tolist()))
+
+
+def _small(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.int32) if values.dtype.kind in "iu" else values
 
 
 def _in_memory(source: Source, cache: Path, fingerprint: str) -> dict[str, np.ndarray]:
     """The whole of a split, decoded once: later runs read the arrays that are kept in the file `cache`."""
-    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(cache, allow_pickle=False) as file:
-        if str(file["fingerprint"]) == fingerprint:
-            return {name: file[name] for name in file.files if name != "fingerprint"}
+    kept = kept_arrays(cache) or {}
+    if str(kept.pop("fingerprint", "")) == fingerprint:
+        return kept
     arrays: dict[str, np.ndarray] = {}
     for start in range(0, len(source), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(source)))

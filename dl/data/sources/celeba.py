@@ -1,6 +1,7 @@
 """Faces of CelebA (Liu, Luo, Wang & Tang 2015), without their attributes: aligned and cropped JPEGs in a zip."""
 
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 from dl.data.resizing import check_size
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, registered, verified
+from dl.data.sources.unpacking import zip_member
 from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError
 
@@ -21,6 +23,7 @@ SUBSET_ENDS = (9_000, 9_500, 10_000)  # the last image of each split, in the ord
 WHOLE_ENDS = (162_770, 182_637, 202_599)  # as published in list_eval_partition.txt
 DEFAULT_SIZE = (64, 64)
 MEMORY_LIMIT = 2 * 2**30  # bytes; more is read from the zip as it is needed
+IMAGE_LIMIT = 1 << 24  # bytes of a JPEG
 THREADS = 8
 
 
@@ -83,11 +86,20 @@ class Zipped:
         return len(self.members)
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        self.file = self.file or zipfile.ZipFile(self.path)
-        encoded = (self.file.read(self.members[int(i)]) for i in indices)
+        encoded = self._encoded(indices)
         with ThreadPoolExecutor(THREADS) as pool:  # Pillow decodes without the interpreter's lock
             images = list(pool.map(lambda data: centre_square(data, self.size), encoded))
         return {"image": np.stack(images) if images else np.zeros((0, *self.size, 3), np.uint8)}
+
+    def column(self, name: str) -> np.ndarray | None:
+        return None  # there are only images
+
+    def stored(self, indices: np.ndarray) -> list[bytes]:
+        return [self.members[int(i)].encode() + data for i, data in zip(indices, self._encoded(indices), strict=True)]
+
+    def _encoded(self, indices: np.ndarray) -> Iterator[bytes]:
+        self.file = self.file or zipfile.ZipFile(self.path)
+        return (zip_member(self.file, self.members[int(i)], IMAGE_LIMIT) for i in indices)
 
 
 def centre_square(data: bytes, size: tuple[int, int]) -> np.ndarray:

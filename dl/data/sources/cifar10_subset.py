@@ -10,9 +10,11 @@ from ml_collections import ConfigDict
 
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfds_order, verified
+from dl.data.sources.unpacking import zip_member
 from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError
 
+IMAGE_LIMIT = 1 << 20  # bytes of a PNG
 ARCHIVE = Archive("cifar10_2000train_1000test_png.zip", "ab894b439ee052f81be808c40367c3403c1c0715850414f2b6c56063bac3c437")
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = ("train", "test")
@@ -43,7 +45,9 @@ def parse(path: Path, split: str) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as file:
         names = sorted(name for name in file.namelist() if name.startswith(f"{split}/") and name.endswith(".png"))
         names = [names[i] for i in tfds_order(split, names)]
-        images = np.stack([np.asarray(Image.open(io.BytesIO(file.read(name))).convert("RGB")) for name in names])
+        images = np.stack(
+            [np.asarray(Image.open(io.BytesIO(zip_member(file, name, IMAGE_LIMIT))).convert("RGB")) for name in names]
+        )
     return {"image": images, "label": np.array([CLASSES.index(name.split("/")[1]) for name in names], np.int32)}
 
 

@@ -1,7 +1,6 @@
 """Small colour images, uint8 [32, 32, 3]: CIFAR-10 and CIFAR-100 (Krizhevsky 2009), cropped SVHN (Netzer et al. 2011)."""
 
 import string
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from ml_collections import ConfigDict
 
 from dl.data.sources.archives import Parsed, opened
 from dl.data.sources.known import Known, load_known
+from dl.data.sources.unpacking import read_tar_gz
 from dl.dataset import Dataset
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -34,14 +34,14 @@ CIFAR10_MEMBERS = {
 }
 CIFAR100_MEMBERS = {split: [f"cifar-100-binary/{split}.bin"] for split in ("train", "test")}
 
+MEMBER_LIMIT, LIMIT = 1 << 28, 1 << 29  # bytes; the largest member is CIFAR-100's training set of 154 million
+
 
 def parse_cifar(path: Path, members: list[str], labels: tuple[str, ...]) -> Parsed:
     """The binary version: a row is one byte a label, then 3 x 32 x 32 bytes, channel by channel."""
 
     def read(archive: Path) -> bytes:
-        with tarfile.open(archive) as tar:
-            files = [tar.extractfile(member) for member in members]
-            return b"".join(file.read() for file in files if file is not None)
+        return b"".join(read_tar_gz(archive, members, MEMBER_LIMIT, LIMIT).values())
 
     rows = opened(path, lambda archive: np.frombuffer(read(archive), np.uint8).reshape(-1, len(labels) + 3 * 32 * 32))
     pixels = rows[:, len(labels) :].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,9 +31,9 @@ def load_folder(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
 
     Without `path/train`, SHA-256 of `class/file` (the path below `path`, with slashes) decides: its first 8 bytes as a
     fraction of 2**64, in percent, are below `dataset.holdout` (default 10) for `test`, below twice that for `validation`, the
-    rest is `train`. So an image stays where it is when others come or go. With `dataset.split_by="class"` (default "image") the
-    name of the class is hashed, so that all images of a person, say, are in one split; and splits that are folders need not
-    have the same classes.
+    rest is `train`. So an image stays where it is when others come or go. With `dataset.split_by="class"` (default "image") all
+    images of a class, a person, say, are in one split: the first `holdout` percent of the classes, in the order of the hashes
+    of their names, are `test`, the next as many `validation`; and splits that are folders need not have the same classes.
 
     Images that take more than `dataset.memory_limit` bytes decoded (default 2 GiB) are read as they are needed, and so are all
     with `dataset.fit="crop"` (`dl.data.cropping`), which may be of any sizes.
@@ -66,7 +67,8 @@ def load_folder(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
     }
     if fit != "crop" and len(paths) * int(np.prod(shape)) <= settings.get("memory_limit", MEMORY_LIMIT):
         splits = {split: Arrays(source.gather(np.arange(len(source)))) for split, source in splits.items()}
-    return Dataset(Info("folder", {"image": shape, "label": ()}, len(classes), tuple(classes)), splits)
+    names = tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in classes)  # that can be printed
+    return Dataset(Info("folder", {"image": shape, "label": ()}, len(classes), names), splits)
 
 
 class Files:
@@ -89,6 +91,13 @@ class Files:
             with ThreadPoolExecutor(THREADS) as pool:  # Pillow decodes without the interpreter's lock
                 images = list(pool.map(self._read, chosen))
         return {"image": np.stack(images), "label": self.labels[indices]}
+
+    def column(self, name: str) -> np.ndarray | None:
+        return self.labels if name == "label" else None
+
+    def stored(self, indices: np.ndarray) -> list[bytes]:
+        chosen = [(self.paths[int(i)], self.labels[int(i)]) for i in indices]
+        return [os.fsencode("/".join(path.parts[-2:])) + b" %d " % label + path.read_bytes() for path, label in chosen]
 
     def _read(self, path: Path) -> np.ndarray:
         return fit_images(decode(path, self.channels), self.size, self.fit)
@@ -117,8 +126,23 @@ def decoded(content: Path | io.BytesIO, channels: int, name: object) -> np.ndarr
 
 def holdout_split(name: str, percent: float) -> str:
     """Which split the image `class/file` belongs to: `percent` of the images are held out for test, as many for validation."""
-    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64 * 100
+    number = _hashed(name) / 2**64 * 100
     return "test" if number < percent else "validation" if number < 2 * percent else "train"
+
+
+def class_splits(classes: Sequence[str], percent: float) -> list[str]:
+    """The split of each class: in the order of their hashes, `percent` of them (rounded) are for test, as many for validation.
+
+    Of few classes a bound on the hash, as images have it, may leave next to none.
+    """
+    held = round(len(classes) * percent / 100)
+    ordered = sorted(classes, key=_hashed)
+    held_out = dict.fromkeys(ordered[:held], "test") | dict.fromkeys(ordered[held : 2 * held], "validation")
+    return [held_out.get(name, "train") for name in classes]
+
+
+def _hashed(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")
 
 
 def _listed(root: Path, holdout: float, by_class: bool) -> tuple[dict[str, list[tuple[Path, int]]], list[str]]:
@@ -137,11 +161,13 @@ def _listed(root: Path, holdout: float, by_class: bool) -> tuple[dict[str, list[
         found = f"one class ({classes[0]})" if classes else "no sub-folders"
         raise UserError(f"{base} has {found}; make one sub-folder of images for each of at least two classes.")
     out: dict[str, list[tuple[Path, int]]] = {split: [] for split in stated or SPLITS}
+    of_class = class_splits(classes, holdout)
     for split, folder in (stated or {"": root}).items():
         for path in _images(folder, classes):
             relative = path.relative_to(folder)
-            name = relative.parts[0] if by_class else relative.as_posix()
-            out[split or holdout_split(name, holdout)].append((path, classes.index(relative.parts[0])))
+            label = classes.index(relative.parts[0])
+            by_hash = of_class[label] if by_class else holdout_split(relative.as_posix(), holdout)
+            out[split or by_hash].append((path, label))
     if not any(out.values()):
         raise UserError(f"{base} has no images ({', '.join(SUFFIXES)}) in its sub-folders.")
     _check_classes(base, out, classes)

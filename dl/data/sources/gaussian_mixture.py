@@ -1,5 +1,7 @@
 """Points of a mixture of Gaussians: the toy on which one sees whether a generative model finds all modes."""
 
+import math
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -41,14 +43,15 @@ def load_gaussian_mixture(settings: ConfigDict, data_dir: str | None = None, man
         manual_dir: not used.
 
     Raises:
-        UserError: see `centres`; fewer than two components, or a deviation that is not positive.
+        UserError: see `centres`; fewer than two components, or a deviation or radius out of range.
     """
-    components, deviation = settings.get("components", 8), settings.get("deviation", 0.1)
-    if components < 2 or deviation <= 0:
+    components, deviation, radius = (settings.get(*key) for key in (("components", 8), ("deviation", 0.1), ("radius", 2.0)))
+    if components < 2 or not 0 < deviation < math.inf or not 0 <= radius < math.inf:
         raise UserError(
-            f"dataset.components={components} must be at least 2, and dataset.deviation={deviation} above 0: change them."
+            f"dataset.components={components} must be at least 2, dataset.deviation={deviation} above 0 and "
+            f"dataset.radius={radius} at least 0: change them."
         )
-    where = centres(settings.get("layout", "ring"), components, settings.get("radius", 2.0))
+    where = centres(settings.get("layout", "ring"), components, radius)
 
     def split(seed: int, size: int) -> Arrays:
         random = np.random.default_rng(seed)

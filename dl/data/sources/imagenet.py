@@ -19,15 +19,18 @@ from ml_collections import ConfigDict
 from dl.data.resizing import check_size, fit_images
 from dl.data.slicing import names_in
 from dl.data.sources import builders
-from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfds_order
+from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfds_order, verified
 from dl.data.sources.folder import decoded
+from dl.data.sources.unpacking import kept_arrays, read_tar_gz
 from dl.dataset import Dataset, Info, Source
 from dl.errors import UserError
 
 NAME = "imagenet2012"
-DEVKIT = Archive("ILSVRC2012_devkit_t12.tar.gz", "")
+# The SHA-256 is torchvision's. SciPy, which reads a part of it, ends the program on some damaged files.
+DEVKIT = Archive("ILSVRC2012_devkit_t12.tar.gz", "b59243268c0d266621fd587d2018f69e906fb22875aca0e295b48cafaa927953")
 ARCHIVES = {"train": Archive("ILSVRC2012_img_train.tar", ""), "validation": Archive("ILSVRC2012_img_val.tar", "")}
 TRUTH, META = "data/ILSVRC2012_validation_ground_truth.txt", "data/meta.mat"
+DEVKIT_MEMBER_LIMIT, DEVKIT_LIMIT = 1 << 26, 1 << 28  # bytes; the whole devkit is 2.6 million packed
 CLASSES = 1000  # numbers 1 to 1,000 of the devkit; those above are groups of them
 
 
@@ -66,7 +69,7 @@ def load_imagenet(settings: ConfigDict, data_dir: str | None = None, manual_dir:
     if missing:
         names = ", ".join(archive.name for archive in missing)
         raise UserError(f"dataset {NAME!r}: {folder} lacks {names}. {how_to_get(NAME, missing, folder)}")
-    classes, truth = opened(folder / DEVKIT.name, _devkit)
+    classes, truth = opened(verified(folder, [DEVKIT], NAME)[DEVKIT.name], _devkit)
     splits: dict[str, Source] = {}
     for split in wanted:
         path = folder / ARCHIVES[split].name
@@ -101,19 +104,27 @@ class Members:
         images = [fit_images(self._read(int(i)), self.size, self.fit) for i in indices]
         return {"image": np.stack(images), "label": self.index.labels[indices]}
 
-    def _read(self, i: int) -> np.ndarray:
+    def column(self, name: str) -> np.ndarray | None:
+        return self.index.labels if name == "label" else None
+
+    def stored(self, indices: np.ndarray) -> list[bytes]:
+        names = [f"{self.index.names[i]} {self.index.labels[i]} ".encode("utf-8", "surrogateescape") for i in indices]
+        return [name + self._bytes(int(i)) for name, i in zip(names, indices, strict=True)]
+
+    def _bytes(self, i: int) -> bytes:
         with self.lock:
             self.file = self.file if self.file >= 0 else os.open(self.path, os.O_RDONLY)
-        data = os.pread(self.file, int(self.index.sizes[i]), int(self.index.offsets[i]))  # which several threads may do at once
-        return decoded(io.BytesIO(data), 3, f"{self.path}: {self.index.names[i]}")
+        return os.pread(self.file, int(self.index.sizes[i]), int(self.index.offsets[i]))  # which several threads may do at once
+
+    def _read(self, i: int) -> np.ndarray:
+        return decoded(io.BytesIO(self._bytes(i)), 3, f"{self.path}: {self.index.names[i]}")
 
 
 def _devkit(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """The classes, sorted, and the label of each validation image, in the order of their names."""
     from scipy.io import loadmat
 
-    with tarfile.open(path) as tar:
-        files = {part: _member(tar, part) for part in (TRUTH, META)}
+    files = read_tar_gz(path, (TRUTH, META), DEVKIT_MEMBER_LIMIT, DEVKIT_LIMIT)
     synsets = loadmat(io.BytesIO(files[META]), squeeze_me=True, struct_as_record=True)["synsets"]
     named = {int(number): str(name) for number, name in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)}
     classes = tuple(sorted(name for number, name in named.items() if number <= CLASSES))
@@ -121,20 +132,13 @@ def _devkit(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     return classes, np.array([labels[int(line)] for line in files[TRUTH].split()], np.int32)
 
 
-def _member(tar: tarfile.TarFile, ending: str) -> bytes:
-    name = next((name for name in tar.getnames() if name.endswith(ending)), None)
-    file = tar.extractfile(name) if name else None
-    if file is None:
-        raise ValueError(f"it has no {ending}")
-    return file.read()
-
-
 def _kept(path: Path, data_dir: str | None, split: str, classes: Sequence[str], truth: np.ndarray) -> Index:
     """The index of an archive in TFDS's order, kept in `data_dir` for the next run: 1.3 million headers take minutes."""
     stat = path.stat()
     cache = builders.folder(data_dir) / ".arrays" / NAME / f"{split}-{stat.st_size}-{stat.st_mtime_ns}.npz"
-    with contextlib.suppress(OSError, ValueError, KeyError), np.load(cache, allow_pickle=False) as file:
-        return Index(*(file[field] for field in Index._fields))
+    kept = kept_arrays(cache)
+    if kept is not None and all(field in kept for field in Index._fields):
+        return Index(*(kept[field] for field in Index._fields))
     index = opened(path, lambda p: _train_index(p, classes) if split == "train" else _validation_index(p, truth))
     order = tfds_order(split, index.names.tolist())
     index = Index(*(values[order] for values in index))
@@ -149,10 +153,13 @@ def _kept(path: Path, data_dir: str | None, split: str, classes: Sequence[str], 
 
 def _files(path: Path, offset: int = 0) -> Iterator[tuple[str, int, int]]:
     """Name, first byte and bytes of each file of the tar that lies at `offset` of a file."""
+    size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(offset)
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
+                if member.isfile() and member.offset_data + member.size > size:
+                    raise ValueError(f"{member.name} claims {member.size:,} bytes, which it can't hold")
                 if member.isfile():
                     yield member.name, member.offset_data, member.size
 

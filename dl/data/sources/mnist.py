@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from dl.data.sources.archives import Parsed, opened, read_idx, read_idx_gz
 from dl.data.sources.known import Known, grey, load_known
+from dl.data.sources.unpacking import checked_member
 from dl.dataset import Dataset
 from dl.errors import unknown
 
@@ -47,7 +48,9 @@ def parse_emnist(paths: Mapping[str, Path], split: str, variant: str) -> Parsed:
     def member(kind: str) -> np.ndarray:
         def read(archive: Path) -> np.ndarray:
             with zipfile.ZipFile(archive) as file:
-                return read_idx(gzip.decompress(file.read(f"gzip/emnist-{variant}-{split}-{kind}-ubyte.gz")))
+                info = checked_member(file, f"gzip/emnist-{variant}-{split}-{kind}-ubyte.gz")
+                with file.open(info) as packed, gzip.open(packed, "rb") as stream:
+                    return read_idx(stream)
 
         return opened(path, read)
 

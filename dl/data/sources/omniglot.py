@@ -13,6 +13,8 @@ from dl.data.slicing import names_in
 from dl.data.sources import omniglot_trials
 from dl.data.sources.archives import Archive, Parsed, folder_of, opened, tfds_order, verified
 from dl.data.sources.known import Known, load_known, parsed_dataset
+from dl.data.sources.npz_file import members, read
+from dl.data.sources.unpacking import zip_member
 from dl.dataset import Dataset, Info
 
 ZIPS = {
@@ -170,15 +172,15 @@ def _read_zip(path: Path) -> tuple[np.ndarray, list[tuple[int, int]]]:
     from PIL import Image
 
     with zipfile.ZipFile(path) as file:
-        members = sorted(name for name in file.namelist() if name.endswith(".png"))
-        images = np.stack([np.asarray(Image.open(io.BytesIO(file.read(name))).convert("L")) for name in members])
-    stems = [name.rsplit("/", 1)[1].removesuffix(".png").split("_") for name in members]
+        names = sorted(name for name in file.namelist() if name.endswith(".png"))
+        encoded = [io.BytesIO(zip_member(file, name, omniglot_trials.IMAGE_LIMIT)) for name in names]
+    images = np.stack([np.asarray(Image.open(data).convert("L")) for data in encoded])
+    stems = [name.rsplit("/", 1)[1].removesuffix(".png").split("_") for name in names]
     return images, [(int(label) - 1, int(drawer)) for label, drawer in stems]
 
 
 def _read_npz(path: Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as file:
-        return file["images"].reshape(-1, 105, 105).astype(np.uint8) * np.uint8(255)
+    return read(path, members(path)["images"]).reshape(-1, 105, 105).astype(np.uint8) * np.uint8(255)
 
 
 PUBLIC = {"omniglot": load_omniglot}

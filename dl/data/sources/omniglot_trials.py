@@ -28,9 +28,11 @@ import numpy as np
 
 from dl.data.identities import identities, random_numbers, sample_classes
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, verified
+from dl.data.sources.unpacking import zip_member
 from dl.dataset import Arrays, Source
 from dl.errors import UserError
 
+IMAGE_LIMIT = 1 << 20  # bytes of a PNG
 RUNS = Archive(
     "all_runs.zip",
     "437c1eeab0af8484112e1b4cc0f3d541ec727f7c47b9b202da738af9dfd6c325",
@@ -144,8 +146,8 @@ def _read_runs(path: Path) -> tuple[np.ndarray, np.ndarray]:
             ]
             for role, row in enumerate(names):
                 for i, name in enumerate(row):
-                    images[run, role, i] = np.asarray(Image.open(io.BytesIO(file.read(name))).convert("L"))
-            lines = file.read(f"run{run + 1:02d}/class_labels.txt").decode().split("\n")
+                    images[run, role, i] = np.asarray(Image.open(io.BytesIO(zip_member(file, name, IMAGE_LIMIT))).convert("L"))
+            lines = zip_member(file, f"run{run + 1:02d}/class_labels.txt", IMAGE_LIMIT).decode().split("\n")
             pairs = dict(line.split() for line in lines if line.strip())
             answers[run] = [names[0].index(pairs[item]) for item in names[1]]
     return images, answers

@@ -4,6 +4,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dl.dataset import Arrays, Dataset, Info
+from dl.errors import UserError
 
 
 def load_random_images(settings: ConfigDict, data_dir: str | None, manual_dir: str | None) -> Dataset:
@@ -13,8 +14,13 @@ def load_random_images(settings: ConfigDict, data_dir: str | None, manual_dir: s
         settings: `shape`, `examples`, `num_classes`.
         data_dir: not used.
         manual_dir: not used.
+
+    Raises:
+        UserError: a shape or number of examples that is none.
     """
     shape, examples = tuple(settings.get("shape", (28, 28, 1))), settings.get("examples", 4096)
+    if len(shape) != 3 or min(shape) < 1 or examples < 1:
+        raise UserError(f"dataset.shape={shape} must be (H, W, C), and dataset.examples={examples} at least 1.")
     classes = settings.get("num_classes", 0) or 10  # 0 is the default of every configuration
 
     def split(seed: int) -> Arrays:

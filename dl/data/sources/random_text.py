@@ -4,6 +4,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dl.dataset import Arrays, Dataset, Info
+from dl.errors import UserError
 
 SYMBOLS = "".join(map(chr, range(32, 97)))  # 65, as many as tiny Shakespeare has
 
@@ -15,13 +16,19 @@ def load_random_text(settings: ConfigDict, data_dir: str | None, manual_dir: str
         settings: `examples`.
         data_dir: not used.
         manual_dir: not used.
+
+    Raises:
+        UserError: a number of examples that is none.
     """
+    examples = settings.get("examples", 100_000)
+    if examples < 1:
+        raise UserError(f"dataset.examples={examples} must be at least 1.")
 
     def split(seed: int) -> Arrays:
-        drawn = np.random.default_rng(seed).integers(0, len(SYMBOLS), settings.get("examples", 100_000), dtype=np.uint8)
+        drawn = np.random.default_rng(seed).integers(0, len(SYMBOLS), examples, dtype=np.uint8)
         return Arrays({"token": drawn})
 
-    info = Info("random_text", {"token": ()}, len(SYMBOLS), tuple(SYMBOLS))
+    info = Info("random_text", {"token": ()}, len(SYMBOLS), tuple(SYMBOLS), words=False)
     return Dataset(info, {"train": split(0), "test": split(1)})
 
 

@@ -5,7 +5,7 @@ A split holds one feature, `token` [N] (the smallest unsigned type that fits), a
 with them.
 """
 
-import tarfile
+import hashlib
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from dl.data.slicing import names_in
 from dl.data.sources import builders, preparing
 from dl.data.sources.archives import Archive, Parsed, folder_of, how_to_get, opened, registered, verified
+from dl.data.sources.unpacking import read_tar_gz, zip_member
 from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError, unknown
 from dl.vocabulary import split_words
@@ -28,6 +29,13 @@ PTB_URL = "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz"
 PTB_ZIP = Archive("ptb.zip", "310d8f602882a5716613815ed75596e5764ea84ed04c5630eebaaf2b943ec5aa")
 PTB_TAR = Archive("simple-examples.tgz", "", PTB_URL)
 PTB_FILES = {"train": "ptb.train.txt", "validation": "ptb.valid.txt", "test": "ptb.test.txt"}
+# SHA-256 of the texts: for the archive itself we found only an MD5. They are of the files whose MD5 sums torchtext states.
+PTB_SHA256 = {
+    "train": "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
+    "validation": "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
+    "test": "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
+}
+PTB_TEXT_LIMIT, PTB_TAR_LIMIT = 1 << 23, 1 << 30  # bytes; the longest text has 5.1 million, the archive is 35 million packed
 
 # Shakespeare, sonnets 18 and 116 (1609).
 SONNETS = """\
@@ -107,7 +115,8 @@ def load_ptb(settings: ConfigDict, data_dir: str | None = None, manual_dir: str 
     """
     wanted = names_in(list(settings.splits.values()), list(PTB_FILES))
     texts = _ptb_texts(manual_dir)
-    return _dataset("ptb", {split: _symbols(t, _level(settings), f"ptb's {split}") for split, t in texts.items()}, wanted)
+    level = _level(settings)
+    return _dataset("ptb", {split: _symbols(t, level, f"ptb's {split}") for split, t in texts.items()}, wanted, level)
 
 
 def read_text(path: Path, encoding: str) -> str:
@@ -117,18 +126,24 @@ def read_text(path: Path, encoding: str) -> str:
         UserError: no such file, an unknown encoding, or bytes that are not text in it.
     """
     try:
-        return path.read_bytes().decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n")
-    except LookupError as error:
-        raise UserError(
-            f"dataset.encoding {encoding!r} is not an encoding that Python knows, such as utf-8 or latin-1."
-        ) from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"dataset.path: {path} can't be read: {error.strerror or error}.") from error
+    try:
+        text = content.decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n")
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path} holds half of a character in {encoding}, which is no text: name another encoding.") from error
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is not {encoding} text: byte {error.start} is 0x{error.object[error.start]:02x}. Name its encoding by "
             "--config.dataset.encoding=latin-1 (or utf-16, cp1252, ...)."
         ) from error
-    except OSError as error:
-        raise UserError(f"dataset.path: {path} can't be read: {error.strerror}.") from error
+    except (LookupError, ValueError, TypeError) as error:  # "hex", "undefined", "utf-8\0", 8
+        raise UserError(
+            f"dataset.encoding {encoding!r} is not an encoding of texts that Python knows, such as utf-8 or latin-1."
+        ) from error
+    return text
 
 
 def _level(settings: ConfigDict) -> str:
@@ -139,7 +154,8 @@ def _level(settings: ConfigDict) -> str:
 
 
 def _one_text(name: str, text: str, settings: ConfigDict, what: str) -> Dataset:
-    return _dataset(name, {"train": _symbols(text, _level(settings), what)}, ["train"])
+    level = _level(settings)
+    return _dataset(name, {"train": _symbols(text, level, what)}, ["train"], level)
 
 
 def _symbols(text: str, level: str, what: str) -> list[str]:
@@ -148,12 +164,12 @@ def _symbols(text: str, level: str, what: str) -> list[str]:
     return split_words(text) if level == "word" else list(text)
 
 
-def _dataset(name: str, texts: Mapping[str, list[str]], wanted: Sequence[str]) -> Dataset:
+def _dataset(name: str, texts: Mapping[str, list[str]], wanted: Sequence[str], level: str) -> Dataset:
     """The splits `wanted`; the vocabulary is that of `texts["train"]`, characters by code point, words from the most frequent
     on.
     """
     counts = Counter(texts["train"])
-    words = any(len(symbol) > 1 for symbol in counts)
+    words = level == "word"
     names = sorted(counts, key=lambda symbol: (-counts[symbol] * words, symbol))
     numbers = {symbol: number for number, symbol in enumerate(names)}
     for split in wanted:
@@ -162,7 +178,7 @@ def _dataset(name: str, texts: Mapping[str, list[str]], wanted: Sequence[str]) -
             raise UserError(f"dataset {name!r}: the split {split!r} has {min(missing)!r}, which 'train' has not.")
     kind = np.min_scalar_type(len(names) - 1)
     splits = {split: Arrays({"token": np.fromiter(map(numbers.__getitem__, texts[split]), kind)}) for split in wanted}
-    return Dataset(Info(name, {"token": ()}, len(names), tuple(names)), splits)
+    return Dataset(Info(name, {"token": ()}, len(names), tuple(names), words=words), splits)
 
 
 def _shakespeare(data_dir: str | None, manual_dir: str | None) -> str:
@@ -202,14 +218,17 @@ def _ptb_texts(manual_dir: str | None) -> dict[str, str]:
 
 
 def _ptb_tar(path: Path) -> dict[str, str]:
-    with tarfile.open(path) as archive:
-        files = {split: archive.extractfile(f"./simple-examples/data/{name}") for split, name in PTB_FILES.items()}
-        return {split: file.read().decode() for split, file in files.items() if file}
+    wanted = [f"simple-examples/data/{name}" for name in PTB_FILES.values()]
+    found = dict(zip(PTB_FILES, read_tar_gz(path, wanted, PTB_TEXT_LIMIT, PTB_TAR_LIMIT).values(), strict=True))
+    for split, content in found.items():
+        if hashlib.sha256(content).hexdigest() != PTB_SHA256[split]:
+            raise ValueError(f"its {PTB_FILES[split]} is not the published one")
+    return {split: content.decode() for split, content in found.items()}
 
 
 def _ptb_zip(path: Path) -> dict[str, str]:
     with zipfile.ZipFile(path) as archive:
-        return {split: archive.read(f"ptb/{name}").decode() for split, name in PTB_FILES.items()}
+        return {split: zip_member(archive, f"ptb/{name}", PTB_TEXT_LIMIT).decode() for split, name in PTB_FILES.items()}
 
 
 PUBLIC = {"text": load_text, "sonnets": load_sonnets, "tiny_shakespeare": load_tiny_shakespeare, "ptb": load_ptb}

@@ -1,6 +1,5 @@
 """USPS digits (Le Cun et al. 1990), as Hastie, Tibshirani & Friedman's "Elements of Statistical Learning" distributes them."""
 
-import gzip
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +7,11 @@ from ml_collections import ConfigDict
 
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, verified
+from dl.data.sources.unpacking import read_gz
 from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError
 
+LIMIT = 1 << 26  # bytes; the larger of the two holds 13 million
 URL = "https://hastie.su.domains/ElemStatLearn/datasets/"
 FILES = {
     "train": Archive("zip.train.gz", "66ebf231ab51f2cf6ac1a892d0f98ccffee1079d7a5db638c1f11f366046ca16", URL + "zip.train.gz"),
@@ -37,7 +38,7 @@ def load_usps(settings: ConfigDict, data_dir: str | None = None, manual_dir: str
 
 def parse_usps(path: Path) -> dict[str, np.ndarray]:
     """Rows of the digit and 256 grey values in -1..1 (1 is ink), separated by spaces."""
-    table = opened(path, lambda p: np.array(gzip.decompress(p.read_bytes()).split(), np.float32).reshape(-1, 257))
+    table = opened(path, lambda p: np.array(read_gz(p, LIMIT).split(), np.float32).reshape(-1, 257))
     images = np.round((table[:, 1:] + 1) * 127.5).astype(np.uint8)
     return {"image": images.reshape(-1, 16, 16, 1), "label": table[:, 0].astype(np.int32)}
 

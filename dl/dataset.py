@@ -73,6 +73,20 @@ class Stored(Source, Protocol):
         ...
 
 
+class Encoded(Source, Protocol):
+    """A source of image files, of which `dl.data.cropping` decodes no more than it needs. `channels` are 1 or 3."""
+
+    channels: int
+
+    def encoded(self, index: int) -> tuple[bytes, object]:
+        """An image's file, and what an error calls it."""
+        ...
+
+    def rest(self, index: int) -> dict[str, np.ndarray]:
+        """The example's features besides `image`."""
+        ...
+
+
 class Arrays:
     """A source in memory: feature -> array [N, ...]."""
 

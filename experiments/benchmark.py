@@ -3,11 +3,16 @@
     ./dev install torch
     python -m experiments.benchmark                      # all cases
     python -m experiments.benchmark --cases=lenet5 --rounds=9 --json=benchmark.json
+    python -m experiments.benchmark --cases=input --images=DIR --size=224
 
 A step is what the engine does in training: gather, convert, forward, backward, optimizer, metrics. PyTorch gets its batch as
 a ready tensor. `ratio` is PyTorch's time over this code's, the median over the rounds: above 1 is faster than PyTorch. `loop`
 is the time of a step in the real loop, with reading, logging and progress, over that of the step alone. `load` is how many
 processes wanted a processor in the last minute: other programs slow both down, and not always alike.
+
+The case `input` times reading alone (`experiments.benchmark_input`): batches of 128 random windows of JPEGs, with 0, 1 and 2
+workers, beside PyTorch's DataLoader. `--images` names a folder of them; without it, some of 128x128 are made, for `--size=112`,
+and some of 375x500, for 224.
 """
 
 import json
@@ -15,7 +20,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +28,13 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from dl.errors import UserError, unknown
-from experiments import program
+from experiments import benchmark_input, program
 from experiments.benchmark_cases import CASES
 
 FLAGS = flags.FLAGS
 LOOP_SECONDS = 60  # of a slow case
+INPUT = "input"
+MADE = {112: (128, 128), 224: (375, 500)}  # size of the windows -> of the images that are made for it
 
 
 def jax_step(config: ConfigDict) -> tuple[Callable[[], Any], int]:
@@ -79,11 +86,7 @@ def timed(function: Callable[[], Any], seconds: float) -> float:
 
 def measure(name: str, rounds: int, seconds: float, loop_steps: int) -> dict[str, Any]:
     """Times a case; all figures in milliseconds a step, medians over the rounds."""
-    try:
-        import torch
-    except ImportError as error:
-        raise UserError("the benchmark needs PyTorch: ./dev install torch") from error
-    case = CASES[name]
+    torch, case = _torch(), CASES[name]
     config = case.config()
     (ours, steps), theirs = jax_step(config), case.torch_step(torch, config.batch_size)
     ours(), theirs()
@@ -99,31 +102,78 @@ def measure(name: str, rounds: int, seconds: float, loop_steps: int) -> dict[str
     }
 
 
+def measure_input(folder: str, size: int, rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
+    """Times reading; a row for each size and number of workers, in milliseconds a batch, medians over the rounds."""
+    torch = _torch()
+    with tempfile.TemporaryDirectory() as made:
+        for side in (size,) if folder else MADE:
+            if folder:
+                paths = benchmark_input.found(Path(folder).expanduser())
+            else:
+                (Path(made) / str(side)).mkdir()
+                paths = benchmark_input.images(Path(made) / str(side), MADE[side])
+            for workers in benchmark_input.WORKERS:
+                both = benchmark_input.ours(paths, side, workers), benchmark_input.torch_loader(torch, paths, side, workers)
+                pairs = [[_turn(read, seconds) for read in both] for _ in range(rounds)]
+                yield {
+                    "case": f"{INPUT}{side}/{workers}",
+                    "ours_ms": 1e3 * statistics.median(a for a, _ in pairs),
+                    "torch_ms": 1e3 * statistics.median(b for _, b in pairs),
+                    "ratio": statistics.median(b / a for a, b in pairs),
+                    "images_per_second": benchmark_input.BATCH / statistics.median(a for a, _ in pairs),
+                    "load": os.getloadavg()[0],
+                }
+
+
+def _turn(read: Callable[[], Any], seconds: float) -> float:
+    for _ in range(benchmark_input.DRAINED):
+        read()
+    return timed(read, seconds)
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError("the benchmark needs PyTorch: ./dev install torch") from error
+    return torch
+
+
+def _rows(name: str) -> Iterator[dict[str, Any]]:
+    if name == INPUT:
+        yield from measure_input(FLAGS.images, FLAGS.size, FLAGS.rounds, FLAGS.seconds)
+    else:
+        yield measure(name, FLAGS.rounds, FLAGS.seconds, FLAGS.loop_steps)
+
+
 def main(argv: list[str]) -> None:
     """Prints a table, and writes JSON where asked to."""
     for name in FLAGS.cases:
-        if name not in CASES:
-            raise unknown("case", name, CASES)
+        if name not in (*CASES, INPUT):
+            raise unknown("case", name, (*CASES, INPUT))
     program.start_jax()
     rows = []
     print(f"{'case':10s} {'ours ms':>9s} {'torch ms':>9s} {'ratio':>6s} {'loop':>6s} {'load':>5s}")
-    for name in FLAGS.cases or CASES:
-        rows.append(measure(name, FLAGS.rounds, FLAGS.seconds, FLAGS.loop_steps))
-        r = rows[-1]
-        print(
-            f"{name:10s} {r['ours_ms']:9.3f} {r['torch_ms']:9.3f} {r['ratio']:6.2f} {r['loop']:6.3f} {r['load']:5.1f}",
-            flush=True,
-        )
+    for name in FLAGS.cases or (*CASES, INPUT):
+        for r in _rows(name):
+            rows.append(r)
+            loop = f"{r['loop']:6.3f}" if "loop" in r else f"{'':6s}"
+            print(
+                f"{r['case']:10s} {r['ours_ms']:9.3f} {r['torch_ms']:9.3f} {r['ratio']:6.2f} {loop} {r['load']:5.1f}",
+                flush=True,
+            )
     if FLAGS.json:
         Path(FLAGS.json).write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("cases", [], f"Which cases: {', '.join(CASES)}; all if none is named.")
+    flags.DEFINE_list("cases", [], f"Which cases: {', '.join((*CASES, INPUT))}; all if none is named.")
     flags.DEFINE_integer("rounds", 7, "How often the two take turns.", lower_bound=1)
     flags.DEFINE_float("seconds", 1.5, "Seconds of each turn.", lower_bound=0.01)
     flags.DEFINE_integer(
         "loop_steps", 2000, f"Steps of the real loop, or as many as take {LOOP_SECONDS} seconds.", lower_bound=500
     )
+    flags.DEFINE_string("images", "", "For the case input: a folder of JPEGs; some are made where none is given.")
+    flags.DEFINE_integer("size", 112, "For the case input with --images: the side of the windows.", lower_bound=1)
     flags.DEFINE_string("json", "", "A file for the figures.")
     program.run(main)

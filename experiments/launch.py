@@ -19,6 +19,7 @@ from typing import IO
 
 from absl import flags
 
+from dl.data.streaming import LOCAL_PROCESSES
 from dl.errors import UserError
 from experiments.program import run
 
@@ -49,7 +50,8 @@ def launch(command: Sequence[str], processes: int, devices: int = 0) -> int:
         UserError: there is no such program.
     """
     coordinator = f"localhost:{free_port()}"
-    environment = {**os.environ, **({"JAX_NUM_CPU_DEVICES": str(devices)} if devices else {})}
+    environment = {**os.environ, LOCAL_PROCESSES: str(processes)}  # which share the machine's processors
+    environment |= {"JAX_NUM_CPU_DEVICES": str(devices)} if devices else {}
     running: list[subprocess.Popen] = []
     readers: list[Thread] = []
 

@@ -4,7 +4,7 @@
     python -m experiments.predict --weights=weights/resnet50 photo.jpg          a folder of experiments.convert
     python -m experiments.predict --workdir=runs/cifar10_resnet20 cat.png       a run
 
-Pictures are of any kind that Pillow reads: 16 bits, CMYK, palettes, greys, transparency (over white), turned by their EXIF;
+Pictures are JPEG, PNG, PNM or BMP of any kind: 16 bits, CMYK, palettes, greys, transparency (over white), turned by their EXIF;
 `china` and `flower` are scikit-learn's photographs. As in the published evaluations, the shorter side becomes 256 pixels and a
 square of 224 (227 for Caffe's SqueezeNet) is cut out of the middle; --side=N cuts out another.
 """

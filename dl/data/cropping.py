@@ -3,26 +3,28 @@
 For evaluation the shorter side is resized to `size` / 0.875 (256 for 224) and the centre is taken (Krizhevsky, Sutskever &
 Hinton 2012, section 2; Goyal et al. 2017, section 5.1). For training with `dataset.random_crop` a random window of the original
 is resized to `size` (Szegedy et al. 2015, section 6). Which window is a pure function of the seed and of the position in the
-run, so it depends neither on processes nor on threads, and a run that is taken up again sees the same ones.
+run, so it depends neither on processes nor on threads, and a run that is taken up again sees the same ones. A JPEG whose window
+is at least four times the size is decoded at a half, a quarter or an eighth of its resolution (`dl.data.decoding.cropped`), in
+training alone.
 """
 
 import math
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from dl import registry
-from dl.dataset import Source, column_of, stored_of
+from dl.data.decoding import Box, cropped
+from dl.data.slicing import located
+from dl.data.streaming import stacked
+from dl.dataset import Encoded, Source, column_of, stored_of
 from dl.errors import UserError
 
 CENTRE = 0.875  # of the shorter side that is kept for evaluation
 DRAWS = 10  # of a window, until one fits
 NUMBERS = 2 * DRAWS + 2  # random ones for an image
-THREADS = 8
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 
 class RandomCrop(NamedTuple):
@@ -52,19 +54,27 @@ def random_window(shape: tuple[int, int], crop: RandomCrop, numbers: np.ndarray)
     of an allowed ratio.
     """
     height, width = shape
-    uniform = (numbers >> np.uint64(11)).astype(np.float64) / 2**53
-    areas = height * width * (crop.scale[0] + (crop.scale[1] - crop.scale[0]) * uniform[:DRAWS])
-    low, high = map(math.log, crop.ratio)
-    ratios = np.exp(low + (high - low) * uniform[DRAWS : 2 * DRAWS])
-    for area, ratio in zip(areas, ratios, strict=True):
+    (least, most), (low, high) = crop.scale, crop.ratio
+    lowest = math.log(low)
+    span = math.log(high) - lowest
+    # Python's own numbers, one draw after another: as a rule the first fits, and NumPy's calls cost more than all this.
+    uniform = numbers.tolist()
+    for draw in range(DRAWS):
+        area = height * width * (least + (most - least) * _unit(uniform[draw]))
+        ratio = math.exp(lowest + span * _unit(uniform[DRAWS + draw]))
         h, w = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
         if 0 < h <= height and 0 < w <= width:
-            top, left = (int(u * (room + 1)) for u, room in zip(uniform[-2:], (height - h, width - w), strict=True))
+            top, left = int(_unit(uniform[-2]) * (height - h + 1)), int(_unit(uniform[-1]) * (width - w + 1))
             return left, top, left + w, top + h
-    nearest = min(max(width / height, crop.ratio[0]), crop.ratio[1])
+    nearest = min(max(width / height, low), high)
     h, w = min(height, round(width / nearest)), min(width, round(height * nearest))
     left, top = (width - w) // 2, (height - h) // 2
     return left, top, left + w, top + h
+
+
+def _unit(number: int) -> float:
+    """A uniform 64-bit number as one in [0, 1)."""
+    return (number >> 11) / (1 << 53)
 
 
 def central_window(shape: tuple[int, int], size: tuple[int, int]) -> Box:
@@ -91,7 +101,8 @@ def resized(image: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
 class Cropped:
     """A source whose images, each of its own size where one is asked for at a time, are cropped to one size.
 
-    `gather` takes the centre. `draw` takes random windows, for training, where `crop` says which.
+    `gather` takes the centre. `draw` takes random windows, for training, where `crop` says which. Of a source that gives the
+    bytes of its files (`dl.dataset.Encoded`), no more is decoded than a window needs.
     """
 
     resident = False
@@ -103,7 +114,7 @@ class Cropped:
         return len(self.source)
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        return _stacked([(index, None) for index in indices.tolist()], self._read)
+        return stacked(self.example(index) for index in indices.tolist())
 
     def column(self, name: str) -> np.ndarray | None:
         return column_of(self.source, name)
@@ -113,24 +124,20 @@ class Cropped:
 
     def draw(self, indices: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """As `gather`, for training, with `NUMBERS` uniform 64-bit numbers for each image: [N, NUMBERS]."""
-        return _stacked(list(zip(indices.tolist(), numbers, strict=True)), self._read)
+        return stacked(self.example(index, row) for index, row in zip(indices.tolist(), numbers, strict=True))
 
-    def _read(self, wanted: tuple[int, np.ndarray | None]) -> dict[str, np.ndarray]:
-        index, numbers = wanted
-        example = {name: values[0] for name, values in self.source.gather(np.array([index])).items()}
+    def example(self, index: int, numbers: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """One example of `draw`, or of `gather` where there are no numbers."""
+        window = partial(central_window, size=self.size)
+        if random := numbers is not None and self.crop is not None:
+            window = partial(random_window, crop=self.crop, numbers=numbers)
+        source, index = located(self.source, index)
+        if hasattr(source, "encoded"):
+            files = cast(Encoded, source)
+            content, name = files.encoded(index)
+            # Evaluation is exact; a view that is random may be decoded at a fraction of the resolution.
+            image = cropped(content, files.channels, name, self.size, window, reduce=random)
+            return {**files.rest(index), "image": image}
+        example = {name: values[0] for name, values in source.gather(np.array([index])).items()}
         image = example["image"]
-        shape = (image.shape[0], image.shape[1])
-        if numbers is None or self.crop is None:
-            box = central_window(shape, self.size)
-        else:
-            box = random_window(shape, self.crop, numbers)
-        return {**example, "image": resized(image, box, self.size)}
-
-
-def _stacked(wanted: list[Any], read: Any) -> dict[str, np.ndarray]:
-    if len(wanted) < THREADS:
-        rows = [read(one) for one in wanted]
-    else:
-        with ThreadPoolExecutor(THREADS) as pool:  # Pillow decodes and resizes without the interpreter's lock
-            rows = list(pool.map(read, wanted))
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        return {**example, "image": resized(image, window((image.shape[0], image.shape[1])), self.size)}

@@ -9,11 +9,20 @@ from dl.data.cropping import Cropped, random_crop
 from dl.data.resizing import check_size, cut_margin, fit_source
 from dl.data.slicing import take
 from dl.data.sources import builders
+from dl.data.streaming import Readers, Streamed
 from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError, unknown
 
 
 def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+    """As `load_unread`, the splits that are not in memory with the readers that they share: `dataset.workers`, or threads."""
+    dataset = load_unread(settings, data_dir, manual_dir)
+    readers = Readers(settings.get("workers", 0))
+    splits = {stream: source if source.resident else Streamed(source, readers) for stream, source in dataset.splits.items()}
+    return Dataset(dataset.info, splits)
+
+
+def load_unread(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
     """The dataset that `settings` (a config's section `dataset`) describe; `docs/data.md` lists what there is.
 
     Args:

@@ -1,4 +1,4 @@
-"""Single pictures from files: any mode that Pillow reads becomes RGB in 0..1; maps of labels keep their flat colours.
+"""Single pictures from files (JPEG, PNG, PNM, BMP): any mode becomes RGB in 0..1; maps of labels keep their flat colours.
 
 A picture is named by a path, looked for from here and then in the folder of archives; `archive.zip/member.jpg` is a file in an
 archive; `china` and `flower` are scikit-learn's two photographs.
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from dl.data import decoding
 from dl.data.sources.unpacking import zip_member
 from dl.errors import UserError
 
 BUNDLED = ("china", "flower")  # that come with scikit-learn
 SMALLEST_SHARE = 0.01  # of a map: colours that are rarer are edges, and join the nearest of the others
 MOST_LABELS = 16
-MEMBER_LIMIT = 1 << 28  # bytes of a file in an archive
 SAME_COLOUR = 48.0  # Euclidean distance in 0..255, up to which two maps mean the same
 ASPECT = 0.03  # relative difference in shape that a map may have
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as of Pillow's mode "L"
@@ -41,7 +41,7 @@ def read(name: str, size: int = 0, manual_dir: str | None = None) -> Picture:
     from PIL import Image
 
     image = _opened(name, manual_dir)
-    planes: np.ndarray = _planes(image, name)
+    planes: np.ndarray = decoding.planes(image, name)
     height, width = scaled((image.height, image.width), size)
     if (height, width) != planes.shape[:2]:
         resize = Image.Resampling.LANCZOS
@@ -80,47 +80,11 @@ def scaled(shape: tuple[int, int], size: int) -> tuple[int, int]:
     return max(round(shape[0] * factor), 1), max(round(shape[1] * factor), 1)
 
 
-def _planes(image: Any, name: str) -> np.ndarray:
-    """Any mode to float32 [H, W, 3] in 0..1. Pillow itself would cut 16-bit greys off at 255."""
-    from PIL import Image
-
-    if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image, np.float32)
-        if not np.isfinite(grey).all():
-            raise UserError(f"{name} has pixels that are not finite: mend it.")
-        top = float(grey.max(initial=0))
-        white = 65535 if image.mode != "F" or top > 255 else 255 if top > 1 else 1
-        return np.repeat(grey[..., None] / white, 3, axis=2).astype(np.float32)
-    if image.has_transparency_data:
-        over = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
-    return np.asarray(image.convert("RGB"), np.float32) / 255
-
-
-def converted(image: Any, mode: str, name: str) -> Any:
-    """An image of Pillow's in the mode "L" or "RGB": 16-bit greys scaled to 8 bits, transparency over white.
-
-    Raises:
-        UserError: pixels that are not finite.
-    """
-    from PIL import Image
-
-    if image.mode.startswith("I") or image.mode == "F" or image.has_transparency_data:
-        image = Image.fromarray(np.round(255 * _planes(image, name).clip(0, 1)).astype(np.uint8))
-    return image.convert(mode)
-
-
 def _opened(name: str, manual_dir: str | None) -> Any:
     """The image, decoded and upright."""
-    from PIL import Image, ImageOps
-
     content = _content(name, manual_dir)
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "not an image that Pillow knows" if "cannot identify" in str(error) else str(error)
-        raise UserError(f"the picture {name} can't be decoded ({reason}); mend it, or give another.") from error
+    with decoding.undecodable(f"the picture {name}"):
+        return decoding.upright(decoding.opened(io.BytesIO(content), f"the picture {name}"))
 
 
 def _content(name: str, manual_dir: str | None) -> bytes:
@@ -132,9 +96,9 @@ def _content(name: str, manual_dir: str | None) -> bytes:
     archive = next((p for p in path.parents if p.suffix == ".zip" and p.is_file()), None)
     try:
         if archive is None:
-            return path.read_bytes()
+            return decoding.contents(path)
         with zipfile.ZipFile(archive) as file:
-            return zip_member(file, path.relative_to(archive).as_posix(), MEMBER_LIMIT)
+            return zip_member(file, path.relative_to(archive).as_posix(), decoding.MAX_BYTES)
     except KeyError as error:
         with zipfile.ZipFile(archive) as file:  # type: ignore[arg-type]  # there is one, or there would be no KeyError
             members = ", ".join(sorted(file.namelist())[:20])
@@ -198,7 +162,7 @@ def read_labels(name: str, shape: tuple[int, int], manual_dir: str | None = None
             f"the map {name} is {image.width}x{image.height} and its picture {shape[1]}x{shape[0]} pixels: a map must have "
             "the same proportions as its picture."
         )
-    image = Image.fromarray(np.round(255 * _planes(image, name)).astype(np.uint8))
+    image = Image.fromarray(np.round(255 * decoding.planes(image, name)).astype(np.uint8))
     pixels = np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.NEAREST)).reshape(-1, 3)
     colours, inverse, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
     kept = colours[counts >= SMALLEST_SHARE * len(pixels)]

@@ -18,7 +18,7 @@ from dl import registry
 from dl.config import variants
 from dl.data import augmentation
 from dl.data.batches.examples import Read
-from dl.data.streaming import stream
+from dl.data.streaming import streamed
 from dl.dataset import Source
 from dl.errors import UserError
 from dl.task import Batch, Tree
@@ -115,7 +115,8 @@ def read_block(stream: Stream, mesh: Mesh, start: int, count: int, capacity: int
     sharding = meshes.train_batches(mesh)
     replicas, rows = (meshes.local_slice(sharding, shape, d) for d in (0, 2))
     blocks = [stream.reads[r](start, count, rows) for r in replicas]
-    local = {name: np.stack([b[name] for b in blocks]) for name in blocks[0]}
+    # One replica's batch is taken as it is, without a copy.
+    local = {k: v[None] if len(blocks) == 1 else np.stack([b[k] for b in blocks]) for k, v in blocks[0].items()}
     local["step"] = np.tile(np.arange(start, start + count, dtype=np.int32)[None, :, None], (len(replicas), 1, len(rows)))
     if count < capacity:
         steps = np.minimum(np.arange(capacity), count - 1)
@@ -160,9 +161,7 @@ class EvaluationBatches(NamedTuple):
         if self.source.resident:
             read = (self.source.gather(index) for index in indices)
         else:
-            read = stream(
-                self.source, np.concatenate(indices).tolist(), int, len(rows), workers=self.settings.get("workers", 0)
-            )
+            read = streamed(self.source, self.settings.get("workers", 0)).stream(indices)
         for start, batch in zip(starts, read, strict=True):
             batch = {**batch, "mask": start + rows <= last}
             yield meshes.to_device(batch, sharding, (self.batch_size,)), min(self.batch_size, len(self.source) - start)

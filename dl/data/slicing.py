@@ -23,6 +23,12 @@ class View:
     def __len__(self) -> int:
         return int(self.ends[-1])
 
+    def at(self, index: int) -> tuple[Source, int]:
+        """The source of an example, and its index there."""
+        part = int(np.searchsorted(self.ends, index, side="right"))
+        source, _, stop = self.parts[part]
+        return source, index - int(self.ends[part]) + stop
+
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         indices = np.asarray(indices)
         owner = np.searchsorted(self.ends, indices, side="right")
@@ -44,6 +50,13 @@ class View:
         owner = np.searchsorted(self.ends, indices, side="right")
         places = [(self.parts[part], index - self.ends[part]) for part, index in zip(owner, indices, strict=True)]
         return [stored_of(source, np.array([stop + back]))[0] for (source, _, stop), back in places]
+
+
+def located(source: Source, index: int) -> tuple[Source, int]:
+    """Where an example of slices, and slices of those, comes from."""
+    while isinstance(source, View):
+        source, index = source.at(index)
+    return source, index
 
 
 def resolve(spec: str, lengths: Mapping[str, int]) -> list[tuple[str, int, int]]:

@@ -1,82 +1,188 @@
 """Reading ahead from sources that do not fit in memory: decoding in threads or worker processes, in an order that is ours.
 
-Grain does the work; the order does not come from it but from `index_at`, a pure function of the position in the run. So the
-batches are the same whatever the number of threads and workers, a run goes on at any step without saved iterator state, and
-each process of several asks for the positions of its own rows.
+Which examples a batch has is said by who asks for it, a pure function of the position in the run. So the batches are the same
+whatever the number of threads and workers, a run goes on at any step without saved iterator state, and each process of several
+asks for its own rows. Each example is written to its place in the batch by who decodes it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from queue import SimpleQueue
 
 import numpy as np
-from absl import flags
 
-from dl.dataset import Drawn, Source
+from dl.data.workers import Worker, check_shape, read_examples
+from dl.dataset import Drawn, Source, column_of, stored_of
+from dl.errors import UserError
+
+CHUNK = 16  # examples that a thread or a worker takes at a time
+AHEAD = 2  # batches that are read before they are asked for
+LOCAL_PROCESSES = "LOCAL_WORLD_SIZE"  # the environment's word for how many processes of the run share this machine
+
+Example = Mapping[str, np.ndarray]
+Numbers = Callable[[int], np.ndarray]
 
 
-def stream(
-    source: Source,
-    positions: Sequence[int],
-    index_at: Callable[[int], int],
-    batch_size: int,
-    *,
-    threads: int = 16,
-    workers: int = 0,
-    numbers_at: Callable[[int], np.ndarray] | None = None,
-) -> Iterator[dict[str, np.ndarray]]:
-    """The examples `index_at(p)` for `p` in `positions`, stacked in that order into batches.
+class Readers:
+    """Threads that read examples, each by itself or through a worker process of its own.
+
+    They start with the first read and stay until nobody holds this object, or the program ends. All that read the splits of a
+    run may share them: its replicas, its evaluations.
 
     Args:
-        source: any source; its `gather` is called with one index at a time, from several threads.
-        positions: global positions, e.g. `range(step * batch_size, steps * batch_size)`, or those of this process's rows.
-        index_at: global position -> index into `source`; a pure function, which pickles where `workers` > 0.
-        batch_size: examples in a batch; the last batch may have fewer.
-        threads: concurrent reads in this process, where `workers` is 0; a batch is read ahead.
-        workers: processes that read whole batches ahead, two each; worth it where decoding is limited by Python's lock. They
-            take seconds to start and receive the source pickled.
-
-        numbers_at: global position -> random numbers, for a source that can `draw` (`dl.data.cropping`); pure, as `index_at`.
-
-    Yields:
-        feature -> [batch_size, ...], as `source.gather` gives them.
+        workers: processes, worth it where decoding is limited by Python's lock; they take half a second to start and receive
+            each source pickled. 0: threads of this process read.
+        threads: of this process, where `workers` is 0; by default as many as there are processors for it, at most 16.
 
     Raises:
-        UserError: whatever the source finds wrong with an example, e.g. a file that can't be decoded.
+        UserError: a number of workers that is none.
     """
-    import grain
 
-    examples = grain.MapDataset.range(len(positions)).map(_Read(source, positions, index_at, numbers_at))
-    if not workers:
-        ahead = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(2 * threads, batch_size))
-        yield from examples.to_iter_dataset(ahead).batch(batch_size, drop_remainder=False)
-        return
-    if not flags.FLAGS.is_parsed():  # Grain reads flags of its own when it starts workers
-        flags.FLAGS.mark_as_parsed()
-    # Grain deals out what comes before `to_iter_dataset` among the workers, so whole batches must.
-    batches = examples.batch(batch_size, drop_remainder=False).to_iter_dataset(
-        grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
-    )
-    for batch in batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)):
-        # A copy gives the workers' shared memory back at once, not when the last user of the batch is gone.
-        yield {name: np.array(values) for name, values in batch.items()}
+    def __init__(self, workers: int = 0, threads: int = 0):
+        if workers < 0:
+            raise UserError(f"dataset.workers is a number of processes, 0 or more, not {workers!r}.")
+        self.workers, self.threads = workers, workers or threads or processors()
+        self._started: tuple[ThreadPoolExecutor, SimpleQueue[Worker | None]] | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, source: Source, indices: np.ndarray, numbers: Numbers | None = None) -> "Batch":
+        """Begins to read the examples at `indices` [N]; `numbers` maps a row of these to its random numbers, for a `Drawn`."""
+        with self._lock:  # a training's thread that reads ahead, and its evaluation
+            self._started = self._started or self._start()
+        executor, lanes = self._started
+        chunk = max(1, min(CHUNK, len(indices) // self.threads))
+        batch = Batch(len(indices))
+        numbers = numbers if isinstance(source, Drawn) else None
+        for start in range(0, len(indices), chunk):
+            rows = range(start, min(start + chunk, len(indices)))
+            batch.parts.append(executor.submit(_read, lanes, batch, source, indices, rows, numbers))
+        return batch
+
+    def _start(self) -> tuple[ThreadPoolExecutor, "SimpleQueue[Worker | None]"]:
+        lanes: SimpleQueue[Worker | None] = SimpleQueue()
+        for _ in range(self.threads):
+            lanes.put(Worker() if self.workers else None)
+        return ThreadPoolExecutor(self.threads, "reader"), lanes
 
 
-class _Read:
-    """Number in the stream -> example; a class, because workers receive it pickled."""
+class Batch:
+    """Examples on their way: `result` waits for them. The arrays are made when the first one is there."""
 
-    def __init__(
-        self,
-        source: Source,
-        positions: Sequence[int],
-        index_at: Callable[[int], int],
-        numbers_at: Callable[[int], np.ndarray] | None,
-    ):
-        self.source, self.positions, self.index_at, self.numbers_at = source, positions, index_at, numbers_at
+    def __init__(self, size: int):
+        self.size = size
+        self.parts: list[Future[None]] = []
+        self._arrays: dict[str, np.ndarray] = {}
+        self._lock = threading.Lock()
 
-    def __call__(self, number: int) -> dict[str, np.ndarray]:
-        position = self.positions[number]
-        index = np.array([self.index_at(position)])
-        if self.numbers_at is not None and isinstance(self.source, Drawn):
-            example = self.source.draw(index, self.numbers_at(position)[None])
-        else:
-            example = self.source.gather(index)
-        return {name: values[0] for name, values in example.items()}
+    def put(self, rows: slice, examples: Example) -> None:
+        """Writes the examples [n, ...] of some rows to their place."""
+        with self._lock:
+            if not self._arrays:
+                self._arrays = {name: np.empty((self.size, *v.shape[1:]), v.dtype) for name, v in examples.items()}
+        for name, array in self._arrays.items():
+            check_shape(name, array.shape[1:], examples[name].shape[1:])
+            array[rows] = examples[name]
+
+    def result(self) -> dict[str, np.ndarray]:
+        """Feature -> [N, ...].
+
+        Raises:
+            UserError: whatever the source finds wrong with an example, the first of them in the order of the batch.
+        """
+        try:
+            for part in self.parts:
+                part.result()
+        except BaseException:
+            self.cancel()
+            raise
+        return self._arrays
+
+    def cancel(self) -> None:
+        """What has not begun to be read is not read."""
+        for part in self.parts:
+            part.cancel()
+
+
+class Streamed:
+    """A source whose examples are read by `Readers`."""
+
+    resident = False
+
+    def __init__(self, source: Source, readers: Readers):
+        self.source, self.readers = source, readers
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        indices = np.asarray(indices)
+        return self.readers.submit(self.source, indices).result() if len(indices) else self.source.gather(indices)
+
+    def draw(self, indices: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        return self.readers.submit(self.source, np.asarray(indices), numbers.__getitem__).result()
+
+    def column(self, name: str) -> np.ndarray | None:
+        return column_of(self.source, name)
+
+    def stored(self, indices: np.ndarray) -> Iterable[bytes]:
+        return stored_of(self.source, indices)
+
+    def stream(self, batches: Iterable[np.ndarray], numbers: Callable[[int], Numbers] | None = None) -> Iterator[dict]:
+        """The examples at each batch's indices [N], read ahead; `numbers` maps a batch's number to those of its rows."""
+        waiting: deque[Batch] = deque()
+        try:
+            for number, indices in enumerate(batches):
+                waiting.append(self.readers.submit(self.source, indices, numbers(number) if numbers else None))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for batch in waiting:
+                batch.cancel()
+
+
+def streamed(source: Source, workers: int = 0) -> Streamed:
+    """The source with readers: those it has, or else its own."""
+    return source if isinstance(source, Streamed) else Streamed(source, Readers(workers))
+
+
+def stacked(examples: Iterable[Example]) -> dict[str, np.ndarray]:
+    """Examples as one: feature -> [N, ...]."""
+    rows = list(examples)
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def processors() -> int:
+    """How many threads this process may keep busy: its processors, shared with the run's other processes on this machine."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shared = os.environ.get(LOCAL_PROCESSES, "")
+    return max(1, min(16, available // (int(shared) if shared.isdecimal() and int(shared) else 1)))
+
+
+def _read(
+    lanes: "SimpleQueue[Worker | None]", batch: Batch, source: Source, indices: np.ndarray, rows: range, numbers: Numbers | None
+) -> None:
+    """One chunk of a batch; there are as many lanes as threads, so none waits for one."""
+    chosen = indices[rows.start : rows.stop].tolist()
+    drawn = None if numbers is None else np.stack([numbers(row) for row in rows])
+    worker = lanes.get()
+    try:
+        if worker is not None:
+            _check_wanted()
+            batch.put(slice(rows.start, rows.stop), worker.read(source, chosen, drawn))
+            return
+        for row, example in zip(rows, read_examples(source, chosen, drawn), strict=True):
+            _check_wanted()
+            batch.put(slice(row, row + 1), {name: np.asarray(values)[None] for name, values in example.items()})
+    finally:
+        lanes.put(worker)
+
+
+def _check_wanted() -> None:
+    """The program waits for its threads before it ends; what it has asked them to read is not wanted then."""
+    if not threading.main_thread().is_alive():
+        raise CancelledError

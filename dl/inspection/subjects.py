@@ -22,7 +22,7 @@ class Subject(NamedTuple):
 
 
 def from_file(name: str, network: Network, resize: int, manual_dir: str | None = None) -> Subject:
-    """The middle of a picture of any kind that Pillow reads, as the network takes it; see `pictures.central`.
+    """The middle of a picture (JPEG, PNG, PNM, BMP) of any mode, as the network takes it; see `pictures.central`.
 
     Raises:
         UserError: it is missing or can't be decoded.

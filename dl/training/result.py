@@ -19,7 +19,7 @@ from dl.training.assembly import Experiment
 from dl.training.evaluate import Evaluated, Evaluations
 from dl.training.workdir import statistics
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets", "grain")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets", "pillow")
 
 
 def result(

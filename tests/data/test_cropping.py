@@ -106,7 +106,7 @@ def test_slices_of_a_split_are_cropped_too(folder):
     sliced = settings(folder, splits={"train": "train[:50%]", "validation": "train[50%:]"}, random_crop={"ratio": (1.0, 1.0)})
     splits = load(sliced).splits
     numbers = np.stack([NumbersAt(0)(p) for p in range(6)])
-    whole = Cropped(splits["train"].source.parts[0][0], (16, 12), RandomCrop(ratio=(1.0, 1.0)))
+    whole = Cropped(splits["train"].source.source.parts[0][0], (16, 12), RandomCrop(ratio=(1.0, 1.0)))
     np.testing.assert_array_equal(
         splits["validation"].draw(np.arange(6), numbers)["image"], whole.draw(np.arange(6, 12), numbers)["image"]
     )

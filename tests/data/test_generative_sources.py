@@ -61,8 +61,8 @@ def test_the_square_in_the_middle():
     image[10:99] = 200  # the middle 89 rows
     data = io.BytesIO()
     Image.fromarray(image).save(data, "PNG")
-    assert (centre_square(data.getvalue(), (64, 48)) == 200).all()
-    assert centre_square(data.getvalue(), (64, 48)).shape == (64, 48, 3)
+    assert (centre_square(data.getvalue(), (64, 48), "a.jpg") == 200).all()
+    assert centre_square(data.getvalue(), (64, 48), "a.jpg").shape == (64, 48, 3)
 
 
 def test_without_the_zip_one_is_told_which_file_to_put_where(tmp_path):

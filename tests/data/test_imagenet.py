@@ -14,7 +14,7 @@ from dl.data.fingerprint import fingerprint
 from dl.data.load import load
 from dl.data.slicing import View
 from dl.data.sources import imagenet
-from dl.data.streaming import stream
+from dl.data.streaming import Readers, Streamed
 from dl.dataset import column_of
 from dl.errors import UserError
 
@@ -90,25 +90,27 @@ def test_every_image_with_its_class(archives, tmp_path):
         dataset = load(settings(), data_dir, str(folder))
         assert dataset.info.class_names == tuple(sorted(WNIDS)) and dataset.info.shapes["image"] == (8, 8, 3)
         train = dataset.splits["train"]
-        members = train.source
+        members = train.source.source
         assert sorted(members.index.names) == sorted(name for name in images if name.startswith("n"))
         for i, name in enumerate(members.index.names):
             example = members.gather(np.array([i]))
             np.testing.assert_array_equal(example["image"][0], decoded(images[name]))
             assert dataset.info.class_names[example["label"][0]] == name[:9]
         validation = dataset.splits["validation"]
-        by_name = dict(zip(validation.source.index.names.tolist(), validation.gather(np.arange(5))["label"], strict=True))
+        by_name = dict(
+            zip(validation.source.source.index.names.tolist(), validation.gather(np.arange(5))["label"], strict=True)
+        )
         for i, number in enumerate(TRUTH, 1):
             assert dataset.info.class_names[by_name[f"ILSVRC2012_val_0000000{i}.JPEG"]] == WNIDS[number - 1]
     assert list((tmp_path / "data" / ".arrays" / "imagenet2012").glob("train-*.npz"))
 
 
 def test_streamed_by_threads_and_sent_to_workers(archives):
-    source = load(settings(), None, str(archives[0])).splits["train"]
-    source.gather(np.array([0]))  # opens the archive, which no other process can use
+    source = load(settings(), None, str(archives[0])).splits["train"].source
+    expected = source.gather(np.arange(len(source)))["image"]  # opens the archive, which no other process can use
     sent = pickle.loads(pickle.dumps(source))
-    batches = list(stream(sent, range(len(source)), int, 4))
-    np.testing.assert_array_equal(np.concatenate([b["image"] for b in batches]), source.gather(np.arange(len(source)))["image"])
+    batches = list(Streamed(sent, Readers(threads=2)).stream([np.arange(4), np.arange(4, len(source))]))
+    np.testing.assert_array_equal(np.concatenate([b["image"] for b in batches]), expected)
 
 
 def test_only_the_archives_of_the_splits_that_are_asked_for(archives):

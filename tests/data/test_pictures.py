@@ -13,8 +13,9 @@ GREY = 102
 
 @pytest.mark.parametrize("mode", ["RGB", "P", "CMYK", "YCbCr", "RGBX"])
 def test_modes_with_colours(mode, tmp_path):
-    path = tmp_path / ("picture.tif" if mode in ("CMYK", "YCbCr", "RGBX") else "picture.png")
-    Image.new("RGB", (5, 4), COLOUR).convert(mode).save(path)
+    path = tmp_path / ("picture.jpg" if mode in ("CMYK", "YCbCr", "RGBX") else "picture.png")
+    options = {"quality": 100, "subsampling": 0} if path.suffix == ".jpg" else {}
+    Image.new("RGB", (5, 4), COLOUR).convert(mode).save(path, **options)
     read = pictures.read(str(path))
     assert (read.shape, read.dtype) == ((4, 5, 3), np.float32)
     np.testing.assert_allclose(read, np.broadcast_to(np.array(COLOUR) / 255, read.shape), atol=2.1 / 255)

@@ -104,7 +104,7 @@ def test_folder_with_an_undecodable_file(animals, limit):
     root, _ = animals
     (root / "ant" / "broken.jpg").write_bytes(b"not an image")
     with pytest.raises(
-        UserError, match=r"ant/broken.jpg can't be decoded \(not an image that Pillow knows\); mend or remove it"
+        UserError, match=r"ant/broken.jpg can't be decoded \(not an image in JPEG, PNG, PNM or BMP\); mend or replace it"
     ):
         load(settings("folder", root, memory_limit=limit))
 

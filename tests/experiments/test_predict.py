@@ -56,10 +56,13 @@ def colours(path, mode, size=(60, 40)):
 
 @pytest.mark.parametrize(
     ("mode", "suffix"),
-    [("I;16", "png"), ("P", "png"), ("RGBA", "png"), ("LA", "png"), ("L", "png"), ("1", "png"), ("CMYK", "tiff")],
+    [("I;16", "png"), ("P", "png"), ("RGBA", "png"), ("LA", "png"), ("L", "png"), ("1", "png"), ("CMYK", "jpg")],
 )
 def test_pictures_of_every_mode_are_the_same_pictures(tmp_path, net, mode, suffix):
-    colours(tmp_path / f"other.{suffix}", mode).save(tmp_path / "plain.png")
+    plain = colours(tmp_path / f"other.{suffix}", mode)
+    if suffix == "jpg":  # which loses a little
+        plain = Image.open(tmp_path / "other.jpg").convert("RGB")
+    plain.save(tmp_path / "plain.png")
     other, plain = predict(net, [str(tmp_path / f"other.{suffix}"), str(tmp_path / "plain.png")])
     assert [name for name, _ in other] == [name for name, _ in plain]
     np.testing.assert_allclose([p for _, p in other], [p for _, p in plain], atol=2e-3)

@@ -106,8 +106,8 @@ def test_every_kind_of_picture(kind, channels, tmp_path):
         image = Image.fromarray(step).convert("RGB").quantize(4)
     else:
         image = Image.fromarray(step).convert("RGB").convert(kind)
-    path = tmp_path / ("picture.tif" if kind == "CMYK" else "picture.png")
-    image.save(path)
+    path = tmp_path / ("picture.jpg" if kind == "CMYK" else "picture.png")
+    image.save(path, **({"quality": 100, "subsampling": 0} if kind == "CMYK" else {}))
     found = from_file(str(path), network(Linear(), (10, 10, channels)), resize=10)
     assert found.title == path.name and found.label is None
     assert found.pixels.shape == (10, 10, channels) and found.pixels.dtype == np.float32

@@ -1,13 +1,14 @@
 """Batches of single examples, in an order drawn anew for every epoch."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from dl.data.cropping import NUMBERS
-from dl.data.order import example_indices, permutation
-from dl.data.streaming import stream
+from dl.data.order import example_indices
+from dl.data.streaming import AHEAD, Batch, Streamed, streamed
 from dl.dataset import Source
 
 _STREAM = (1 << 64) - 1  # where an order has the epoch in its key
@@ -40,53 +41,56 @@ def examples(source: Source, seed: int, batch_size: int, settings: Mapping[str, 
         flat = source.gather(chosen.ravel())
         return {name: values.reshape(*chosen.shape, *values.shape[1:]) for name, values in flat.items()}
 
-    return read if source.resident else ReadAhead(source, seed, batch_size, settings.get("workers", 0))
+    return read if source.resident else ReadAhead(streamed(source, settings.get("workers", 0)), seed, batch_size)
 
 
 class ReadAhead:
     """`Read` for a source that does not fit in memory: the same batches, read and decoded before they are asked for.
 
-    What is remembered between two calls is only where the reading goes on; a call for other steps begins anew.
+    What is remembered between two calls is only what is being read; a call for other steps begins anew. Steps are read in
+    blocks as long as the call before was, so that the next call, where it is for as many, gets one without a copy.
     """
 
-    def __init__(self, source: Source, seed: int, batch_size: int, workers: int):
-        self.source, self.seed, self.batch_size, self.workers = source, seed, batch_size, workers
-        self.next: tuple[int, bytes] | None = None
-        self.batches: Iterator[dict[str, np.ndarray]] = iter(())
+    def __init__(self, source: Streamed, seed: int, batch_size: int):
+        self.source, self.seed, self.batch_size = source, seed, batch_size
+        self.numbers_at = NumbersAt(seed)
+        self.rows = np.zeros(0, np.int64)
+        self.next = -1
+        self.ahead: deque[tuple[int, int, Batch]] = deque()  # first step, steps, examples
 
     def __call__(self, start: int, count: int, rows: np.ndarray) -> dict[str, np.ndarray]:
-        if self.next != (start, rows.tobytes()):
-            positions = Positions(start, self.batch_size, rows)
-            index_at = IndexAt(self.seed, len(self.source))
-            numbers = NumbersAt(self.seed)
-            self.batches = stream(self.source, positions, index_at, len(rows), workers=self.workers, numbers_at=numbers)
-        self.next = (start + count, rows.tobytes())
-        steps = [next(self.batches) for _ in range(count)]
-        return {name: np.stack([step[name] for step in steps]) for name in steps[0]}
+        if start != self.next or not np.array_equal(rows, self.rows):
+            self.cancel()
+            self.rows = rows
+        self.next = start + count
+        end = self.ahead[-1][0] + self.ahead[-1][1] if self.ahead else start
+        while end < self.next + AHEAD * count:
+            self.ahead.append((end, count, self._submit(end, count)))
+            end += count
+        parts = []
+        while start < self.next:
+            first, steps, batch = self.ahead[0]
+            stop = min(first + steps, self.next)
+            shape = (steps, len(rows))
+            parts.append({k: v.reshape(*shape, *v.shape[1:])[start - first : stop - first] for k, v in batch.result().items()})
+            if stop == first + steps:
+                self.ahead.popleft()
+            start = stop
+        return parts[0] if len(parts) == 1 else {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
+    def cancel(self) -> None:
+        """Ends the reading ahead."""
+        while self.ahead:
+            self.ahead.popleft()[2].cancel()
 
-class Positions(Sequence[int]):
-    """The positions of some rows of every batch from step `start` on, without an end."""
+    def __del__(self) -> None:
+        self.cancel()
 
-    def __init__(self, start: int, batch_size: int, rows: np.ndarray):
-        self.start, self.batch_size, self.rows = start, batch_size, rows
-
-    def __len__(self) -> int:
-        return 1 << 40
-
-    def __getitem__(self, number: int) -> int:  # type: ignore[override]  # slices are not asked for
-        step, row = divmod(number, len(self.rows))
-        return (self.start + step) * self.batch_size + int(self.rows[row])
-
-
-class IndexAt:
-    """Which example stands at a position; a class, because it is sent to the workers."""
-
-    def __init__(self, seed: int, size: int):
-        self.seed, self.size = seed, size
-
-    def __call__(self, position: int) -> int:
-        return int(permutation(self.seed, position // self.size, self.size)[position % self.size])
+    def _submit(self, start: int, count: int) -> Batch:
+        steps = np.arange(start, start + count, dtype=np.int64)[:, None]
+        positions = (steps * self.batch_size + self.rows).ravel()
+        indices = example_indices(self.seed, positions, len(self.source))
+        return self.source.readers.submit(self.source.source, indices, lambda row: self.numbers_at(int(positions[row])))
 
 
 class NumbersAt:

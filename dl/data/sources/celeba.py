@@ -1,18 +1,20 @@
 """Faces of CelebA (Liu, Luo, Wang & Tang 2015), without their attributes: aligned and cropped JPEGs in a zip."""
 
+import io
 import zipfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from dl.data import decoding
 from dl.data.resizing import check_size
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, registered, verified
 from dl.data.sources.unpacking import zip_member
+from dl.data.streaming import Readers, Streamed, stacked
 from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError
 
@@ -24,7 +26,6 @@ WHOLE_ENDS = (162_770, 182_637, 202_599)  # as published in list_eval_partition.
 DEFAULT_SIZE = (64, 64)
 MEMORY_LIMIT = 2 * 2**30  # bytes; more is read from the zip as it is needed
 IMAGE_LIMIT = 1 << 24  # bytes of a JPEG
-THREADS = 8
 
 
 def load_celeba(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
@@ -47,7 +48,7 @@ def load_celeba(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
     for name in names_in(list(settings.splits.values()), SPLITS):
         part = Zipped(path, reader.members[slice(*starts[name])], reader.size)
         small = len(part) * int(np.prod(part.size)) * 3 <= MEMORY_LIMIT
-        splits[name] = Arrays(part.gather(np.arange(len(part)))) if small else part
+        splits[name] = Arrays(Streamed(part, Readers()).gather(np.arange(len(part)))) if small else part
     return Dataset(Info("celeba", {"image": (*reader.size, 3)}), splits)
 
 
@@ -86,10 +87,12 @@ class Zipped:
         return len(self.members)
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        encoded = self._encoded(indices)
-        with ThreadPoolExecutor(THREADS) as pool:  # Pillow decodes without the interpreter's lock
-            images = list(pool.map(lambda data: centre_square(data, self.size), encoded))
-        return {"image": np.stack(images) if images else np.zeros((0, *self.size, 3), np.uint8)}
+        empty = {"image": np.zeros((0, *self.size, 3), np.uint8)}
+        return stacked(self.example(int(i)) for i in indices) if len(indices) else empty
+
+    def example(self, index: int) -> dict[str, np.ndarray]:
+        (data,) = self._encoded(np.array([index]))
+        return {"image": centre_square(data, self.size, f"{self.path}: {self.members[index]}")}
 
     def column(self, name: str) -> np.ndarray | None:
         return None  # there are only images
@@ -102,13 +105,12 @@ class Zipped:
         return (zip_member(self.file, self.members[int(i)], IMAGE_LIMIT) for i in indices)
 
 
-def centre_square(data: bytes, size: tuple[int, int]) -> np.ndarray:
+def centre_square(data: bytes, size: tuple[int, int], name: str) -> np.ndarray:
     """A JPEG's largest square around the centre, resized (antialiased, bilinear) to uint8 [*size, 3]."""
-    import io
-
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as image:
+    image = decoding.opened(io.BytesIO(data), name)
+    with decoding.undecodable(name):
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         square = image.convert("RGB").crop((left, top, left + side, top + side))

@@ -1,6 +1,5 @@
 """A subset of CIFAR-10 (Krizhevsky 2009) that can be learned on two cores: 2,000 and 1,000 of its images as PNGs in a zip."""
 
-import io
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from dl.data.decoding import decoded
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfds_order, verified
 from dl.data.sources.unpacking import zip_member
@@ -40,14 +40,10 @@ def load_cifar10_subset(settings: ConfigDict, data_dir: str | None = None, manua
 
 def parse(path: Path, split: str) -> dict[str, np.ndarray]:
     """The images of one split and their labels."""
-    from PIL import Image
-
     with zipfile.ZipFile(path) as file:
         names = sorted(name for name in file.namelist() if name.startswith(f"{split}/") and name.endswith(".png"))
         names = [names[i] for i in tfds_order(split, names)]
-        images = np.stack(
-            [np.asarray(Image.open(io.BytesIO(zip_member(file, name, IMAGE_LIMIT))).convert("RGB")) for name in names]
-        )
+        images = np.stack([decoded(zip_member(file, name, IMAGE_LIMIT), 3, f"{path}: {name}") for name in names])
     return {"image": images, "label": np.array([CLASSES.index(name.split("/")[1]) for name in names], np.int32)}
 
 

@@ -1,7 +1,6 @@
 """A folder of one's own images, one sub-folder a class."""
 
 import hashlib
-import io
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data import pictures
+from dl.data.decoding import MODES, contents, decoded, shape_of
 from dl.data.resizing import check_size, fit_images
+from dl.data.streaming import Readers, Streamed, stacked
 from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError, unknown
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".bmp")
 SPLITS = ("train", "validation", "test")
-MODES = {1: "L", 3: "RGB"}
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images; a larger folder is read as it is needed
 THREADS = 8
 
@@ -25,9 +24,9 @@ THREADS = 8
 def load_folder(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
     """`dataset.path`: `path/<class>/<image>`, or `path/train/<class>/<image>` with `test`, perhaps `validation` beside `train`.
 
-    Images are JPEG, PNG, PGM or BMP, found at any depth below their class, made grey (`dataset.channels=1`) or RGB (3, the
-    default), and brought to `dataset.size`, which must be set where they differ in size. Class names are the sorted names of
-    the sub-folders (of `train`, where there is one).
+    Images are JPEG, PNG, PGM or BMP of up to 50 million pixels, found at any depth below their class, made grey
+    (`dataset.channels=1`) or RGB (3, the default), and brought to `dataset.size`, which must be set where they differ in size.
+    Class names are the sorted names of the sub-folders (of `train`, where there is one).
 
     Without `path/train`, SHA-256 of `class/file` (the path below `path`, with slashes) decides: its first 8 bytes as a
     fraction of 2**64, in percent, are below `dataset.holdout` (default 10) for `test`, below twice that for `validation`, the
@@ -66,7 +65,8 @@ def load_folder(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
         for split, files in listed.items()
     }
     if fit != "crop" and len(paths) * int(np.prod(shape)) <= settings.get("memory_limit", MEMORY_LIMIT):
-        splits = {split: Arrays(source.gather(np.arange(len(source)))) for split, source in splits.items()}
+        readers = Readers()
+        splits = {split: Arrays(Streamed(source, readers).gather(np.arange(len(source)))) for split, source in splits.items()}
     names = tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in classes)  # that can be printed
     return Dataset(Info("folder", {"image": shape, "label": ()}, len(classes), names), splits)
 
@@ -84,13 +84,7 @@ class Files:
         return len(self.paths)
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        chosen = [self.paths[int(i)] for i in indices]
-        if len(chosen) < THREADS:
-            images = [self._read(path) for path in chosen]
-        else:
-            with ThreadPoolExecutor(THREADS) as pool:  # Pillow decodes without the interpreter's lock
-                images = list(pool.map(self._read, chosen))
-        return {"image": np.stack(images), "label": self.labels[indices]}
+        return stacked(self.example(int(i)) for i in indices)
 
     def column(self, name: str) -> np.ndarray | None:
         return self.labels if name == "label" else None
@@ -99,8 +93,15 @@ class Files:
         chosen = [(self.paths[int(i)], self.labels[int(i)]) for i in indices]
         return [os.fsencode("/".join(path.parts[-2:])) + b" %d " % label + path.read_bytes() for path, label in chosen]
 
-    def _read(self, path: Path) -> np.ndarray:
-        return fit_images(decode(path, self.channels), self.size, self.fit)
+    def example(self, index: int) -> dict[str, np.ndarray]:
+        image = fit_images(decode(self.paths[index], self.channels), self.size, self.fit)
+        return {"image": image, **self.rest(index)}
+
+    def encoded(self, index: int) -> tuple[bytes, Path]:
+        return contents(self.paths[index]), self.paths[index]
+
+    def rest(self, index: int) -> dict[str, np.ndarray]:
+        return {"label": self.labels[index, ...]}
 
 
 def decode(path: Path, channels: int) -> np.ndarray:
@@ -109,19 +110,7 @@ def decode(path: Path, channels: int) -> np.ndarray:
     Raises:
         UserError: it can't be read or decoded.
     """
-    return decoded(path, channels, path)
-
-
-def decoded(content: Path | io.BytesIO, channels: int, name: object) -> np.ndarray:
-    """As `decode`, of a file or its bytes; `name` is what an error calls it."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(content) as image:
-            upright = pictures.converted(ImageOps.exif_transpose(image), MODES[channels], str(name))
-            return np.asarray(upright).reshape(upright.height, upright.width, channels)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _undecodable(name, error) from error
+    return decoded(contents(path), channels, path)
 
 
 def holdout_split(name: str, percent: float) -> str:
@@ -191,19 +180,8 @@ def _check_classes(base: Path, listed: Mapping[str, list[tuple[Path, int]]], cla
 
 def _header_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
     """Height and width of every image, from the headers alone."""
-    from PIL import Image
-
-    def size(path: Path) -> tuple[int, int]:
-        try:
-            with Image.open(path) as image:
-                # Orientations 5 to 8 of EXIF lie on their side.
-                turned = image.getexif().get(0x0112, 1) >= 5
-                return (image.width, image.height) if turned else (image.height, image.width)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise _undecodable(path, error) from error
-
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(size, paths))
+        return list(pool.map(shape_of, paths))
 
 
 def _check_one_size(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> None:
@@ -213,11 +191,6 @@ def _check_one_size(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> 
                 f"images differ in size: {paths[0]} is {sizes[0]}, {path} is {size} (height, width); "
                 "set dataset.size=(H,W) and dataset.fit."
             )
-
-
-def _undecodable(name: object, error: Exception) -> UserError:
-    reason = "not an image that Pillow knows" if "cannot identify" in str(error) else str(error)
-    return UserError(f"{name} can't be decoded ({reason}); mend or remove it.")
 
 
 PUBLIC = {"folder": load_folder}

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from dl.data.decoding import decoded
 from dl.data.resizing import check_size, fit_images
 from dl.data.slicing import names_in
 from dl.data.sources import builders
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfds_order, verified
-from dl.data.sources.folder import decoded
 from dl.data.sources.unpacking import kept_arrays, read_tar_gz
+from dl.data.streaming import stacked
 from dl.dataset import Dataset, Info, Source
 from dl.errors import UserError
 
@@ -81,7 +82,7 @@ def load_imagenet(settings: ConfigDict, data_dir: str | None = None, manual_dir:
 class Members:
     """JPEGs at known places in an uncompressed tar, decoded when they are asked for."""
 
-    resident = False
+    resident, channels = False, 3
 
     def __init__(self, path: Path, index: Index, size: tuple[int, int], fit: str):
         self.path, self.index, self.size, self.fit = path, index, size, fit
@@ -101,23 +102,28 @@ class Members:
         return len(self.index.labels)
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        images = [fit_images(self._read(int(i)), self.size, self.fit) for i in indices]
-        return {"image": np.stack(images), "label": self.index.labels[indices]}
+        return stacked(self.example(int(i)) for i in indices)
 
     def column(self, name: str) -> np.ndarray | None:
         return self.index.labels if name == "label" else None
 
     def stored(self, indices: np.ndarray) -> list[bytes]:
         names = [f"{self.index.names[i]} {self.index.labels[i]} ".encode("utf-8", "surrogateescape") for i in indices]
-        return [name + self._bytes(int(i)) for name, i in zip(names, indices, strict=True)]
+        return [name + self.encoded(int(i))[0] for name, i in zip(names, indices, strict=True)]
 
-    def _bytes(self, i: int) -> bytes:
+    def example(self, index: int) -> dict[str, np.ndarray]:
+        data, name = self.encoded(index)
+        return {"image": fit_images(decoded(data, self.channels, name), self.size, self.fit), **self.rest(index)}
+
+    def encoded(self, index: int) -> tuple[bytes, str]:
         with self.lock:
             self.file = self.file if self.file >= 0 else os.open(self.path, os.O_RDONLY)
-        return os.pread(self.file, int(self.index.sizes[i]), int(self.index.offsets[i]))  # which several threads may do at once
+        # Which several threads may do at once.
+        data = os.pread(self.file, int(self.index.sizes[index]), int(self.index.offsets[index]))
+        return data, f"{self.path}: {self.index.names[index]}"
 
-    def _read(self, i: int) -> np.ndarray:
-        return decoded(io.BytesIO(self._bytes(i)), 3, f"{self.path}: {self.index.names[i]}")
+    def rest(self, index: int) -> dict[str, np.ndarray]:
+        return {"label": self.index.labels[index, ...]}
 
 
 def _devkit(path: Path) -> tuple[tuple[str, ...], np.ndarray]:

@@ -17,7 +17,7 @@ def load_join(settings: ConfigDict, data_dir: str | None = None, manual_dir: str
     Raises:
         UserError: no parts, an unknown part or split, parts that do not fit each other, or what is wrong with a part.
     """
-    from dl.data.load import load  # it imports the sources by their names, this one too
+    from dl.data.load import load_unread  # it imports the sources by their names, this one too
 
     parts: Mapping[str, ConfigDict] = settings.get("parts", {})
     if not parts:
@@ -26,7 +26,7 @@ def load_join(settings: ConfigDict, data_dir: str | None = None, manual_dir: str
     loaded: dict[str, Dataset] = {}
     for prefix, wanted in _wanted(list(settings.splits.values()), list(parts)).items():
         section = {**common, **parts[prefix].to_dict(), "splits": {split: split for split in wanted}}
-        loaded[prefix] = load(ConfigDict(section), data_dir, manual_dir)
+        loaded[prefix] = load_unread(ConfigDict(section), data_dir, manual_dir)
     first = next(iter(loaded.values())).info
     for prefix, dataset in loaded.items():
         if dataset.info.shapes["image"] != first.shapes["image"]:

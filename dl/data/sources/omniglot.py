@@ -1,6 +1,5 @@
 """Omniglot (Lake, Salakhutdinov & Tenenbaum 2015): 1,623 characters of 50 alphabets, each drawn by 20 people."""
 
-import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from dl.data.decoding import decoded
 from dl.data.identities import feature_of
 from dl.data.slicing import names_in
 from dl.data.sources import omniglot_trials
@@ -169,12 +169,10 @@ def parse_omniglot(paths: Mapping[str, Path], split: str) -> Parsed:
 
 def _read_zip(path: Path) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """Images [N, 105, 105] and, of each, its label and the drawer's number: `.../character01/0108_20.png` is (107, 20)."""
-    from PIL import Image
-
     with zipfile.ZipFile(path) as file:
         names = sorted(name for name in file.namelist() if name.endswith(".png"))
-        encoded = [io.BytesIO(zip_member(file, name, omniglot_trials.IMAGE_LIMIT)) for name in names]
-    images = np.stack([np.asarray(Image.open(data).convert("L")) for data in encoded])
+        encoded = [zip_member(file, name, omniglot_trials.IMAGE_LIMIT) for name in names]
+    images = np.stack([decoded(data, 1, f"{path}: {name}")[..., 0] for data, name in zip(encoded, names, strict=True)])
     stems = [name.rsplit("/", 1)[1].removesuffix(".png").split("_") for name in names]
     return images, [(int(label) - 1, int(drawer)) for label, drawer in stems]
 

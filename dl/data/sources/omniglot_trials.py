@@ -19,13 +19,13 @@ runs an alphabet, drawers 1 to 8. Which drawers were whose cannot be verified; s
 of a drawer may mean another person in each alphabet, it should matter little.
 """
 
-import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from dl.data.decoding import decoded
 from dl.data.identities import identities, random_numbers, sample_classes
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, verified
 from dl.data.sources.unpacking import zip_member
@@ -135,8 +135,6 @@ def read_runs(manual_dir: str | None, alphabets: tuple[str, ...]) -> Arrays:
 
 def _read_runs(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 [20, 2 (support, query), 20, 105, 105] and the class of each query [20, 20]."""
-    from PIL import Image
-
     images = np.empty((20, 2, WAY, 105, 105), np.uint8)
     answers = np.empty((20, WAY), np.int64)
     with zipfile.ZipFile(path) as file:
@@ -146,7 +144,8 @@ def _read_runs(path: Path) -> tuple[np.ndarray, np.ndarray]:
             ]
             for role, row in enumerate(names):
                 for i, name in enumerate(row):
-                    images[run, role, i] = np.asarray(Image.open(io.BytesIO(zip_member(file, name, IMAGE_LIMIT))).convert("L"))
+                    data = zip_member(file, name, IMAGE_LIMIT)
+                    images[run, role, i] = decoded(data, 1, f"{path}: {name}")[..., 0]
             lines = zip_member(file, f"run{run + 1:02d}/class_labels.txt", IMAGE_LIMIT).decode().split("\n")
             pairs = dict(line.split() for line in lines if line.strip())
             answers[run] = [names[0].index(pairs[item]) for item in names[1]]

@@ -10,6 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from dl.data import decoding
 from dl.data.fingerprint import fingerprint
 from dl.data.load import load
 from dl.data.slicing import View
@@ -137,10 +138,10 @@ def test_labels_and_stored_bytes_without_decoding(archives, monkeypatch):
     folder, images = archives
     source = load(settings(), None, str(folder)).splits["train"]
     labels, expected = source.gather(np.arange(len(source)))["label"], fingerprint({"train": source})
-    monkeypatch.setattr(imagenet, "decoded", lambda *args: pytest.fail("an image was decoded"))
+    monkeypatch.setattr(decoding, "opened", lambda *args: pytest.fail("an image was decoded"))
     np.testing.assert_array_equal(column_of(source, "label"), labels)
     assert column_of(source, "alphabet") is None
-    name = source.source.index.names[2]
+    name = source.source.source.index.names[2]
     assert source.stored(np.array([2])) == [f"{name} {labels[2]} ".encode() + images[name]]
     assert fingerprint({"train": source}) == expected != fingerprint({"train": View([(source, 1, len(source))])})
 
@@ -159,10 +160,10 @@ def test_what_a_tar_claims_is_not_believed(archives):
 
 def test_a_kept_index_that_is_damaged_is_made_again(archives, tmp_path):
     folder, data_dir = str(archives[0]), str(tmp_path / "data")
-    before = load(settings(), data_dir, folder).splits["train"].source.index
+    before = load(settings(), data_dir, folder).splits["train"].source.source.index
     for kept in (tmp_path / "data" / ".arrays" / "imagenet2012").iterdir():
         kept.write_bytes(b"PK\x03\x04" + kept.read_bytes()[4:200])
-    after = load(settings(), data_dir, folder).splits["train"].source.index
+    after = load(settings(), data_dir, folder).splits["train"].source.source.index
     np.testing.assert_array_equal(after.names, before.names)
     np.testing.assert_array_equal(after.labels, before.labels)
 

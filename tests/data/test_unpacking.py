@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from dl.data import pictures
+from dl.data import decoding, pictures
 from dl.data.load import load
 from dl.data.sources import archives, builders, unpacking
 from dl.errors import UserError
@@ -98,7 +98,7 @@ def test_zip_bombs(tmp_path, little_memory):
 
 
 def test_a_picture_in_a_zip_is_bounded_too(tmp_path, little_memory, monkeypatch):
-    monkeypatch.setattr(pictures, "MEMBER_LIMIT", LIMIT)
+    monkeypatch.setattr(decoding, "MAX_BYTES", LIMIT)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file, file.open("one.png", "w") as member:
         for _ in range(64):
             member.write(bytes(LIMIT))

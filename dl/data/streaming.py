@@ -18,7 +18,7 @@ from dl.data.workers import Worker, check_shape, read_examples
 from dl.dataset import Drawn, Source, column_of, stored_of
 from dl.errors import UserError
 
-CHUNK = 16  # examples that a thread or a worker takes at a time
+THREAD_CHUNK, WORKER_CHUNK = 64, 16  # examples that one takes at a time, at most
 AHEAD = 2  # batches that are read before they are asked for
 LOCAL_PROCESSES = "LOCAL_WORLD_SIZE"  # the environment's word for how many processes of the run share this machine
 
@@ -53,7 +53,7 @@ class Readers:
         with self._lock:  # a training's thread that reads ahead, and its evaluation
             self._started = self._started or self._start()
         executor, lanes = self._started
-        chunk = max(1, min(CHUNK, len(indices) // self.threads))
+        chunk = max(1, min(WORKER_CHUNK if self.workers else THREAD_CHUNK, len(indices) // self.threads))
         batch = Batch(len(indices))
         numbers = numbers if isinstance(source, Drawn) else None
         for start in range(0, len(indices), chunk):

@@ -5,7 +5,6 @@ PyTorch's form gave the fixtures of tests/pytorch; its weights are drawn again h
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file
 
 from dl.interop import classifier, published, torchvision, weights

@@ -1,4 +1,4 @@
-"""The networks that are compared with PyTorch's, and the images they are given."""
+"""What is compared with PyTorch's: networks and the images they are given; sizes of the rest."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -110,6 +110,12 @@ NETS: dict[str, dict[str, Net]] = {
     "squeezenet": _squeezenet(),
     "googlenet": _googlenet(),
 }
+
+
+T, B, D, H = 7, 3, 4, 5  # of recurrent layers
+LENGTHS = (7, 3, 5)
+SHAPES = {"kernel": (4, 3), "bias": (3,)}  # of what optimizers move
+UPDATES, RATE = 5, 0.1
 
 
 def cases(group: str, scored: bool = True) -> list[Any]:

@@ -22,7 +22,7 @@ def uniform(name: str, shape: Sequence[int]) -> np.ndarray:
 
 
 def images(side: int, batch: int) -> np.ndarray:
-    """[batch, side, side, 3] of noise, each image in a colour of its own; the first ones do not depend on how many there are."""
+    """[batch, side, side, 3] of noise, each image in a colour of its own."""
     return np.stack([uniform(f"image {i}", (side, side, 3)) + 2 * uniform(f"colour {i}", (3,)) for i in range(batch)])
 
 

@@ -1,4 +1,4 @@
-"""GoogLeNet as PyTorch modules written from the paper (Szegedy et al. 2015, table 1, figure 3), in torchvision's form or its own."""
+"""GoogLeNet in torchvision's form and the paper's, as PyTorch modules written from it (Szegedy et al. 2015, table 1, figure 3)."""
 
 import torch
 from torch import nn

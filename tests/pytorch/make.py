@@ -1,5 +1,7 @@
 """Writes the fixtures: `python -m tests.pytorch.make [GROUP ...]`, where PyTorch is installed (`./dev install torch`).
 
+The group `authors` needs the archives of public data too.
+
 A fixture is what a module or function of PyTorch gives for drawn weights and inputs (tests/pytorch/draw.py); the tests compare
 ours with it everywhere, and tests/pytorch/test_make.py compares the fixtures with PyTorch where it is installed.
 """
@@ -47,7 +49,7 @@ def states():
     return {group: {case: nets.shapes(group, case) for case in found} for group, found in NETS.items()}
 
 
-GROUPS = (*NETS,)
+GROUPS = (*NETS, "authors", "layers", "recurrent", "optimizers", "schedules")
 
 if __name__ == "__main__":
     main(sys.argv[1:])

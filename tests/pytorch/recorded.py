@@ -18,6 +18,11 @@ def arrays(group: str, case: str) -> dict[str, np.ndarray]:
     return found
 
 
+def cases(group: str) -> list[str]:
+    """Names of the cases of a group, sorted."""
+    return sorted({name.partition("/")[0] for name in _file(group)})
+
+
 def shapes(group: str, case: str) -> dict[str, tuple[int, ...]]:
     """Name -> shape of a network's state dict, in its order."""
     return {name: tuple(shape) for name, shape in _states()[group][case].items()}

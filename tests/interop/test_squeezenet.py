@@ -26,7 +26,7 @@ def test_names_and_the_version_told_by_a_file(tmp_path, case):
 
 
 def test_the_authors_weights(shared_data, tmp_path):
-    """BGR becomes RGB, names become torchvision's; PyTorch gives the same scores of the same image from the arrays as they are."""
+    """BGR becomes RGB, names become torchvision's; PyTorch gives the same scores of the same image from the arrays alone."""
     published = weights.read(shared_data / FILE)
     ours = classifier.load(shared_data / FILE, "squeezenet")
     assert (ours.model.padding, ours.shape, ours.num_classes) == (1, (227, 227, 3), 1000)

@@ -1,4 +1,4 @@
-"""GoogLeNet in torchvision's form and the paper's, as PyTorch modules written from it (Szegedy et al. 2015, table 1, figure 3)."""
+"""GoogLeNet, torchvision's form and the paper's, as PyTorch modules (Szegedy et al. 2015, table 1, figure 3)."""
 
 import torch
 from torch import nn

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 from dl.data import pictures
 from dl.data.class_names import read_class_names
@@ -170,14 +171,13 @@ def test_mistakes_are_a_line(tmp_path, folder):
 
 @pytest.mark.slow
 def test_a_trained_run_becomes_a_file_for_pytorch(tmp_path):
-    torch = pytest.importorskip("torch")
     flags = ("--config.model={'name': 'resnet_cifar', 'depth': 8, 'width': 4}", "--config.steps=2", "--config.eval_every=2")
     train(tmp_path / "run", *flags, "--config.checkpoint_every=2", "--config.steps_per_dispatch=1")
-    ended = end(start("convert", f"--from={tmp_path / 'run'}", f"--to={tmp_path / 'net.pth'}"))
+    ended = end(start("convert", f"--from={tmp_path / 'run'}", f"--to={tmp_path / 'net.safetensors'}"))
     assert ended.returncode == 0, ended.stderr
-    assert torch.load(tmp_path / "net.pth", weights_only=True)["fc.weight"].shape == (10, 16)
+    assert load_file(tmp_path / "net.safetensors")["fc.weight"].shape == (10, 16)
     said = [
         end(start("predict", flag, "--json", "china")).stdout
-        for flag in (f"--workdir={tmp_path / 'run'}", f"--weights={tmp_path / 'net.pth'}")
+        for flag in (f"--workdir={tmp_path / 'run'}", f"--weights={tmp_path / 'net.safetensors'}")
     ]
     assert said[0] == said[1] and json.loads(said[0])

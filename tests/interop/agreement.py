@@ -1,51 +1,96 @@
-"""Whether a network of ours and one of PyTorch's are the same: names, weights both ways, logits, statistics."""
+"""Whether a network of ours and PyTorch's form of it are the same: names, weights both ways, scores, running statistics.
 
-from functools import partial
+PyTorch's form gave the fixtures of tests/pytorch; its weights are drawn again here, under its names.
+"""
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
+from safetensors.numpy import load_file
 
-from dl.interop import classifier, published, torchvision
+from dl.interop import classifier, published, torchvision, weights
+from tests.pytorch import draw, recorded
+from tests.pytorch.cases import NETS
+from tests.pytorch.draw import COUNTER
 
 
-def same_names(theirs, name, settings, side=64):
-    """Every name and shape of PyTorch's state dict (perhaps on the device "meta") is a place of ours. Counts parameters."""
-    model = published.build(name, settings, 1000)
-    made = published.shapes(model, (side, side, 3))
-    found = torchvision.places(published.published(name, {}).layout(model), made)
+def same_names(group, case):
+    """Every name and shape of PyTorch's state dict is a place of ours. Counts parameters."""
+    net, theirs = NETS[group][case], recorded.shapes(group, case)
+    settings = {**published.published(net.name, probe(theirs)).settings, **net.settings}
+    model = published.build(net.name, settings, net.classes)
+    made = published.shapes(model, (net.side, net.side, 3))
+    found = torchvision.places(published.published(net.name, {}).layout(model), made)
     ours = {place.name: place.shape for place in found.values()}
-    wanted = {key: tuple(value.shape) for key, value in theirs.state_dict().items() if not key.endswith("num_batches_tracked")}
-    assert ours == wanted
+    assert ours == {name: shape for name, shape in theirs.items() if not name.endswith(COUNTER)}
     return sum(leaf.size for leaf in jax.tree.leaves(made["params"]))
 
 
-def same_results(torch, theirs, name, settings, folder, side=64, batch=4, tolerance=1e-4, calm=None):
-    """Random weights and statistics of PyTorch's go through a file into ours and back; both give the same logits.
+def probe(shapes):
+    """A state dict that takes no memory."""
+    return {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
 
-    `calm` may change the random net before it is used.
-    """
-    x = np.random.default_rng(1).normal(size=(batch, side, side, 3)).astype(np.float32)
-    y = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
-    randomise(torch, theirs)
-    if calm:
-        calm(theirs)
-    settle(torch, theirs, y)
-    path = folder / "theirs.pth"
-    torch.save(theirs.state_dict(), path)
-    ours = classifier.load(path, name, settings)
-    same_state(torch, theirs, ours, folder)
-    with torch.no_grad():
-        wanted = theirs.eval()(y).numpy()
-        trained = theirs.train()(y).numpy()
-    rest = [key for key in ours.variables if key != "params"]
-    assert min(wanted.std(), trained.std()) > 1e-2  # else they would agree for no reason
-    assert np.abs(wanted - trained).max() > 1e-2 or not rest
-    np.testing.assert_allclose(run(ours.model.apply, ours.variables, x), wanted, atol=tolerance, rtol=tolerance)
-    train = partial(ours.model.apply, train=True, mutable=rest, rngs={"dropout": jax.random.key(0)})
+
+def drawn(group, case):
+    """The state dict that PyTorch's form had when it gave the fixtures."""
+    return draw.state(recorded.shapes(group, case), NETS[group][case].branches)
+
+
+def given(group, case, folder):
+    """Our network with the weights of PyTorch's form, which go through a file, and those weights."""
+    net, state = NETS[group][case], drawn(group, case)
+    path = folder / "theirs.safetensors"
+    weights.write(path, state)
+    return classifier.load(path, net.name, net.settings), state
+
+
+def same_results(group, case, folder, modes=("evaluation", "training"), tolerance=1e-4):
+    """PyTorch's weights and statistics go through a file into ours and back; both give the same scores."""
+    net, wanted = NETS[group][case], recorded.arrays(group, case)
+    ours, state = given(group, case, folder)
+    same_state(state, ours, folder)
+    x = draw.images(net.side, net.batch)
+    if "evaluation" in modes:
+        scores = run(ours.model.apply, ours.variables, x[: len(wanted["evaluation"])])
+        close(scores, wanted["evaluation"], tolerance)
+    if "training" not in wanted:  # it differs by dropout alone
+        assert "batch_stats" not in ours.variables
+    elif "training" in modes:
+        same_training(wanted, ours, state, x, tolerance)
+
+
+def same_training(wanted, ours, state, x, tolerance):
+    """Scores, auxiliary ones too, and running statistics after a batch."""
+
+    def train(variables, x):
+        collections = ["batch_stats", "auxiliary"]
+        return ours.model.apply(variables, x, train=True, mutable=collections, rngs={"dropout": jax.random.key(0)})
+
     scores, new = run(train, ours.variables, x)
-    np.testing.assert_allclose(scores, trained, atol=tolerance, rtol=tolerance)
-    same_means(theirs, ours._replace(variables={**ours.variables, **new}))
+    close(scores, wanted["training"], tolerance)
+    auxiliary = [name for name in wanted if name.startswith("auxiliary")]
+    assert {f"{name}_scores" for name in auxiliary} == set(new.get("auxiliary", {}))
+    for name in auxiliary:
+        close(new["auxiliary"][f"{name}_scores"][0], wanted[name], tolerance)
+    if "batch_stats" in new:
+        after = torchvision.to_state(classifier.layout(ours), {**ours.variables, "batch_stats": new["batch_stats"]})
+        same_statistics(wanted, state, after, tolerance)
+
+
+def same_statistics(wanted, before, after, tolerance):
+    """PyTorch's running variance takes the unbiased variance of `counts` values, ours the biased one."""
+    norms = [name.removesuffix(".running_mean") for name in before if name.endswith(".running_mean")]
+    for place, (name, count) in enumerate(zip(norms, wanted["counts"], strict=True)):
+        mean, variance = (f"{name}.{kind}" for kind in ("running_mean", "running_var"))
+        kept = 0.9 * before[variance]
+        unbiased = kept + (after[variance] - kept) * count / (count - 1)
+        close(draw.summary(mean, after[mean]), wanted["running_mean"][place], tolerance, name)
+        close(draw.summary(variance, unbiased), wanted["running_var"][place], tolerance, name)
+
+
+def close(ours, theirs, tolerance, name=""):
+    """To `tolerance` of each number, and of their usual size."""
+    assert np.isfinite(theirs).all() and theirs.std() > 1e-3, "they would agree for no reason"
+    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * max(1, theirs.std()), err_msg=name)
 
 
 def run(function, *arguments):
@@ -54,68 +99,12 @@ def run(function, *arguments):
     return jax.jit(function).lower(*arguments).compile(options)(*arguments)
 
 
-def randomise(torch, net, seed=0):
-    """Weights by He et al. 2015; scales, biases and statistics about their usual values; nothing is dropped."""
-    rng = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for key, value in net.state_dict().items():
-            if key.endswith("num_batches_tracked"):
-                continue
-            if value.ndim > 1:
-                value.normal_(0, float(np.sqrt(2 / np.prod(value.shape[1:]))), generator=rng)
-            elif key.endswith(("running_var", "weight")):
-                value.uniform_(0.5, 1.5, generator=rng)
-            else:
-                value.normal_(0, 0.1, generator=rng)
-    for module in net.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-
-
-def settle(torch, net, images, seed=1):
-    """Makes the logits of a deep random net about 1 in both modes; they may be huge, where 1e-4 is beyond float32.
-
-    The statistics become random ones near those of the images, and the last layer is divided by what it gives.
-    """
-    rng = torch.Generator().manual_seed(seed)
-    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    with torch.no_grad():
-        for norm in norms:
-            norm.momentum = 1.0
-        net.train()(images)
-        for norm in norms:
-            norm.momentum = 0.1
-            norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.7, 1.4, generator=rng)
-            norm.running_mean += torch.empty_like(norm.running_mean).normal_(0, 0.1, generator=rng) * norm.running_var.sqrt()
-        largest = max(net.train()(images).std(), net.eval()(images).std())  # in this order: training moves the statistics
-        for value in list(net.parameters())[-2:]:
-            value /= largest
-
-
-def same_state(torch, theirs, ours, folder):
-    """What we write is what was read, bit for bit, and PyTorch takes it."""
-    state = theirs.state_dict()
-    for suffix in (".pth", ".safetensors"):
+def same_state(state, ours, folder):
+    """What we write is what was read, bit for bit, with PyTorch's names and types."""
+    for suffix in (".npz", ".safetensors"):
         file = classifier.save(ours, folder / f"ours{suffix}")
-        if suffix == ".pth":
-            written = torch.load(file, weights_only=True)
-        else:
-            from safetensors.torch import load_file
-
-            written = load_file(file)
-        theirs.load_state_dict(written, strict=True)
+        written = load_file(file) if suffix == ".safetensors" else dict(np.load(file))
         assert set(written) == set(state)
-        for key, value in state.items():
-            assert written[key].dtype == value.dtype
-            if not key.endswith("num_batches_tracked"):
-                np.testing.assert_array_equal(written[key].numpy(), value.numpy())
-
-
-def same_means(theirs, ours):
-    """After a step of training; the variances differ, since PyTorch's running variance takes the unbiased one."""
-    state = theirs.state_dict()
-    layout = classifier.layout(ours)
-    leaves = flatten_dict(ours.variables, sep="/")
-    for path, place in torchvision.places(layout, ours.variables).items():
-        if path.endswith("mean"):
-            np.testing.assert_allclose(leaves[path], state[place.name].numpy(), atol=1e-4)
+        for name, value in state.items():
+            assert written[name].dtype == value.dtype
+            np.testing.assert_array_equal(written[name], value)

@@ -1,14 +1,16 @@
-"""DenseNet beside a PyTorch module written from the paper (Huang et al. 2017, section 3 and table 1)."""
+"""DenseNet beside a PyTorch module written from the paper: tests/pytorch/densenet.py."""
 
 import re
 
 import jax
+import numpy as np
 import pytest
 
 from dl.errors import UserError
-from dl.interop import classifier, published
+from dl.interop import classifier, published, weights
 from dl.models.densenet import BLOCKS, DenseNet, cifar
-from tests.interop.agreement import same_names, same_results
+from tests.interop.agreement import drawn, same_names, same_results
+from tests.pytorch.cases import cases
 
 COUNTS = {"densenet121": 7_978_856, "densenet161": 28_681_000, "densenet169": 14_149_480, "densenet201": 20_013_928}
 
@@ -17,89 +19,26 @@ def count(model, side=32):
     return sum(leaf.size for leaf in jax.tree.leaves(published.shapes(model, (side, side, 3))["params"]))
 
 
-def densenet(torch, blocks, growth, stem, small=False, classes=1000):
-    """With bottlenecks and compression."""
-    from collections import OrderedDict
-
-    nn = torch.nn
-
-    class Layer(nn.Module):
-        def __init__(self, inputs):
-            super().__init__()
-            self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, 4 * growth, 1, bias=False)
-            self.norm2, self.conv2 = nn.BatchNorm2d(4 * growth), nn.Conv2d(4 * growth, growth, 3, 1, 1, bias=False)
-
-        def forward(self, x):
-            y = self.conv1(self.norm1(x).relu())
-            return torch.cat([x, self.conv2(self.norm2(y).relu())], 1)
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            parts = OrderedDict()
-            if small:
-                parts["conv0"] = nn.Conv2d(3, stem, 3, 1, 1, bias=False)
-            else:
-                parts["conv0"], parts["norm0"] = nn.Conv2d(3, stem, 7, 2, 3, bias=False), nn.BatchNorm2d(stem)
-                parts["relu0"], parts["pool0"] = nn.ReLU(), nn.MaxPool2d(3, 2, 1)
-            maps = stem
-            for i, layers in enumerate(blocks, 1):
-                made = [(f"denselayer{j}", Layer(maps + (j - 1) * growth)) for j in range(1, layers + 1)]
-                parts[f"denseblock{i}"] = nn.Sequential(OrderedDict(made))
-                maps += layers * growth
-                if i < len(blocks):
-                    change = [("norm", nn.BatchNorm2d(maps)), ("relu", nn.ReLU())]
-                    change += [("conv", nn.Conv2d(maps, maps // 2, 1, bias=False)), ("pool", nn.AvgPool2d(2))]
-                    parts[f"transition{i}"] = nn.Sequential(OrderedDict(change))
-                    maps //= 2
-            parts[f"norm{len(blocks) + 1}"] = nn.BatchNorm2d(maps)
-            self.features, self.classifier = nn.Sequential(parts), nn.Linear(maps, classes)
-
-        def forward(self, x):
-            return self.classifier(self.features(x).relu().mean((2, 3)))
-
-    return Net()
-
-
 @pytest.mark.parametrize("name", BLOCKS)
 def test_published_parameters_and_names(name):
-    torch = pytest.importorskip("torch")
-    blocks, growth = BLOCKS[name]
-    with torch.device("meta"):
-        theirs = densenet(torch, blocks, growth, 2 * growth)
-    assert same_names(theirs, name, {}, side=32) == COUNTS[name]
+    assert same_names("densenet", name) == COUNTS[name]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", BLOCKS)
-def test_logits(tmp_path, name):
-    torch = pytest.importorskip("torch")
-    blocks, growth = BLOCKS[name]
-    same_results(torch, densenet(torch, blocks, growth, 2 * growth), name, {}, tmp_path, side=96)
-
-
-@pytest.mark.parametrize("side", [67, 96])  # odd sides: average pooling leaves the last row out
-def test_logits_of_a_small_one(tmp_path, side, monkeypatch):
-    torch = pytest.importorskip("torch")
-    monkeypatch.setitem(BLOCKS, "densenet121", ((2, 3, 2), 8))
-    same_results(torch, densenet(torch, (2, 3, 2), 8, 16, classes=9), "densenet121", {}, tmp_path, side=side)
-
-
-def test_logits_for_cifar(tmp_path):
-    torch = pytest.importorskip("torch")
-    theirs = densenet(torch, (2, 2, 2), 6, 12, small=True, classes=10)
-    same_results(torch, theirs, "densenet_cifar", {"depth": 16, "growth": 6}, tmp_path, side=33)
+@pytest.mark.parametrize("case", cases("densenet"))
+def test_scores(tmp_path, case, monkeypatch):
+    if case.startswith("small"):
+        monkeypatch.setitem(BLOCKS, "densenet121", ((2, 3, 2), 8))
+    same_results("densenet", case, tmp_path)
 
 
 def test_the_names_of_the_first_published_files(tmp_path):
-    torch = pytest.importorskip("torch")
-    theirs = densenet(torch, (2, 2, 2), 6, 12, small=True, classes=10)
-    old = {re.sub(r"(denselayer\d\.(?:norm|conv))(\d)", r"\1.\2", key): value for key, value in theirs.state_dict().items()}
+    state = drawn("densenet", "cifar")
+    old = {re.sub(r"(denselayer\d\.(?:norm|conv))(\d)", r"\1.\2", key): value for key, value in state.items()}
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
-    torch.save(old, tmp_path / "old.pth")
-    found = classifier.load(tmp_path / "old.pth", "densenet_cifar", {"depth": 16, "growth": 6})
-    same = classifier.layout(found).module("block1_1/norm1")
-    assert same == "features.denseblock1.denselayer1.norm1"
+    weights.write(tmp_path / "old.npz", old)
+    found = classifier.load(tmp_path / "old.npz", "densenet_cifar", {"depth": 16, "growth": 6})
+    scale = found.variables["params"]["block1_1"]["norm1"]["scale"]
+    np.testing.assert_array_equal(scale, state["features.denseblock1.denselayer1.norm1.weight"])
 
 
 def test_cifar_s_parameters():

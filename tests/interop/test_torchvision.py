@@ -1,7 +1,9 @@
 """State dicts, files and what does not fit; the layouts of the architectures have tests of their own."""
 
+import importlib.util
 import os
 import pickle
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from dl.errors import UserError
 from dl.interop import classifier, published, torchvision, weights
 from dl.interop.torchvision import Layout
 from tests.interop.random_variables import random_variables
+from tests.pytorch import stand_in
 
 LAYOUT = Layout(lambda path: path.replace("_", "."), {"fc_1": (2, 3)})
 VARIABLES = {
@@ -22,6 +25,15 @@ VARIABLES = {
     },
     "batch_stats": {"norm_1": {"mean": np.float32([5, 6]), "var": np.float32([7, 8])}},
 }
+
+
+@pytest.fixture(params=["stand-in", *["installed"] * bool(importlib.util.find_spec("torch"))])
+def torch(request, monkeypatch):
+    """What stands in for PyTorch's files, and PyTorch itself where it is installed."""
+    if request.param == "installed":
+        return importlib.import_module("torch")
+    monkeypatch.setitem(sys.modules, "torch", stand_in)
+    return stand_in
 
 
 def test_names_and_layouts():
@@ -80,9 +92,7 @@ def test_a_part_of_a_network_takes_its_part():
 
 
 @pytest.mark.parametrize("suffix", weights.SUFFIXES)
-def test_files_give_back_what_was_written(tmp_path, suffix):
-    if suffix in (".pt", ".pth"):
-        pytest.importorskip("torch")
+def test_files_give_back_what_was_written(tmp_path, suffix, torch):
     state = torchvision.to_state(LAYOUT, VARIABLES)
     path = tmp_path / f"file{suffix}"
     weights.write(path, state)
@@ -95,9 +105,7 @@ def test_files_give_back_what_was_written(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", weights.SUFFIXES)
 @pytest.mark.parametrize("damage", ["cut", "empty", "text"])
-def test_a_file_that_is_none(tmp_path, suffix, damage):
-    if suffix in (".pt", ".pth"):
-        pytest.importorskip("torch")
+def test_a_file_that_is_none(tmp_path, suffix, damage, torch):
     path = tmp_path / f"file{suffix}"
     weights.write(path, {"a": np.arange(1000, dtype=np.float32)})
     content = path.read_bytes()
@@ -105,6 +113,17 @@ def test_a_file_that_is_none(tmp_path, suffix, damage):
     with pytest.raises(UserError, match=rf"file{suffix} can't be read .*; get it anew") as told:
         weights.read(path)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth"])
+def test_files_that_need_pytorch_say_so_where_it_is_missing(tmp_path, suffix, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    path = tmp_path / f"file{suffix}"
+    with pytest.raises(UserError, match=rf"file{suffix} needs the package torch: install it, or take .npz or .safetensors"):
+        weights.write(path, {"a": np.zeros(1, np.float32)})
+    path.write_bytes(b"anything")
+    with pytest.raises(UserError, match=rf"file{suffix} needs the package torch"):
+        weights.read(path)
 
 
 def test_files_that_are_missing_or_of_another_kind(tmp_path):
@@ -131,8 +150,7 @@ class Harmful:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_file_that_wants_to_execute_code_is_refused(tmp_path, zipped):
-    torch = pytest.importorskip("torch")
+def test_a_file_that_wants_to_execute_code_is_refused(tmp_path, zipped, torch):
     path, made = tmp_path / "file.pth", tmp_path / "made"
     torch.save({"conv.weight": torch.zeros(1), "x": Harmful(made)}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(UserError, match=r"was refused: to read it, \S*mkdir would be called") as told:
@@ -152,8 +170,7 @@ def test_objects_in_npz_are_refused(tmp_path):
     assert not made.exists()
 
 
-def test_checkpoints_of_training_programs(tmp_path):
-    torch = pytest.importorskip("torch")
+def test_checkpoints_of_training_programs(tmp_path, torch):
     path = tmp_path / "a.pth"
     state = {"module.fc.weight": torch.ones(2, dtype=torch.bfloat16), "module.fc.bias": torch.nn.Parameter(torch.zeros(2))}
     torch.save({"epoch": 3, "state_dict": state}, path)

@@ -1,4 +1,4 @@
-"""Recurrent layers: published formulas in NumPy, PyTorch where it is installed, gradients, lengths, directions, dropout."""
+"""Recurrent layers: published formulas in NumPy (PyTorch: test_pytorch.py), gradients, lengths, directions, dropout."""
 
 import jax
 import jax.numpy as jnp
@@ -67,31 +67,6 @@ def test_layer_follows_the_published_formulas(cell):
     np.testing.assert_allclose(outputs, expected, atol=2e-6)
     for ours, theirs in zip(last, expected_last, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
-
-
-@pytest.mark.parametrize("cell", ["lstm", "gru_after"])
-def test_layer_equals_pytorch_with_the_same_weights(cell):
-    torch = pytest.importorskip("torch")
-    layer, params, x, state = random_layer(cell)
-    p = jax.tree.map(np.asarray, params["params"])
-    theirs = {"lstm": torch.nn.LSTM, "gru_after": torch.nn.GRU}[cell](D, H)
-    hidden = np.zeros_like(p["bias"])
-    if cell == "gru_after":
-        hidden[2 * H :] = p["recurrent_bias"]
-    with torch.no_grad():
-        for name, value in (("weight_ih_l0", p["kernel"].T), ("weight_hh_l0", p["recurrent_kernel"].T)):
-            getattr(theirs, name).copy_(torch.tensor(value.copy()))
-        theirs.bias_ih_l0.copy_(torch.tensor(p["bias"].copy()))
-        theirs.bias_hh_l0.copy_(torch.tensor(hidden))
-    start = tuple(torch.tensor(np.array(s))[None] for s in state)
-    given = torch.tensor(np.array(x), requires_grad=True)
-    expected, _ = theirs(given, start if cell == "lstm" else start[0])
-    (expected**2).sum().backward()
-    np.testing.assert_allclose(layer.apply(params, x, state)[0], expected.detach().numpy(), atol=2e-6)
-    gradient, to_x = jax.grad(lambda q, x: (layer.apply(q, x, state)[0] ** 2).sum(), argnums=(0, 1))(params, x)
-    np.testing.assert_allclose(gradient["params"]["recurrent_kernel"].T, theirs.weight_hh_l0.grad, atol=1e-4)
-    np.testing.assert_allclose(gradient["params"]["kernel"].T, theirs.weight_ih_l0.grad, atol=1e-4)
-    np.testing.assert_allclose(to_x, given.grad, atol=1e-4)
 
 
 @pytest.mark.parametrize("cell", CELLS)

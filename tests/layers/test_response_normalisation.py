@@ -1,4 +1,4 @@
-"""Local response normalisation against the paper's formula, a case by hand, and PyTorch."""
+"""Local response normalisation against the paper's formula and a case by hand; beside PyTorch's in test_pytorch.py."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dl.errors import UserError
-from dl.layers.response_normalisation import LocalResponseNorm, local_response_norm
+from dl.layers.response_normalisation import local_response_norm
 
 
 def formula(a, n, k, alpha, beta):
@@ -29,13 +29,6 @@ def test_by_hand():
     """Three maps of 3, 0 and 4 with n = 3, k = 0, alpha = 1, beta = 1/2: divided by 3, 5 and 4."""
     found = local_response_norm(jnp.array([3.0, 0.0, 4.0]), 3, 0.0, 1.0, 0.5)
     np.testing.assert_allclose(found, [1.0, 0.0, 1.0], rtol=1e-6)
-
-
-def test_equals_pytorch_whose_alpha_is_divided_by_n():
-    torch = pytest.importorskip("torch")
-    x = np.random.default_rng(1).normal(scale=20, size=(2, 3, 4, 11)).astype(np.float32)
-    theirs = torch.nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)(torch.from_numpy(x.transpose(0, 3, 1, 2)))
-    np.testing.assert_allclose(LocalResponseNorm().apply({}, jnp.asarray(x)), theirs.permute(0, 2, 3, 1), rtol=1e-5)
 
 
 def test_bfloat16_and_errors():

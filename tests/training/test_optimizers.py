@@ -9,6 +9,9 @@ from ml_collections import ConfigDict
 
 from dl.errors import UserError
 from dl.training import optimizers, rules
+from tests.pytorch import recorded
+from tests.pytorch.cases import RATE, SHAPES, UPDATES
+from tests.pytorch.draw import uniform
 
 STEPS = 3
 
@@ -131,6 +134,41 @@ def test_three_updates_by_the_published_formula(name, params, gradients):
         for t in range(1, STEPS + 1):
             value = formula(value, flat(gradients[t - 1])[path], t, memory, bool(is_weight[path]))
             np.testing.assert_allclose(flat(seen[t - 1])[path], value, rtol=2e-5, atol=2e-6, err_msg=f"{path}, update {t}")
+
+
+MOMENTUM = {"name": "momentum", "momentum": 0.8}
+NESTEROV = {"name": "nesterov", "momentum": 0.8}
+ADAM = {"name": "adam", "b1": 0.8, "b2": 0.99, "eps": 1e-3}
+RMSPROP = {"name": "rmsprop", "decay": 0.8, "eps": 0.0}
+OF_PYTORCH = {
+    "sgd": {"name": "sgd"},
+    "sgd, l2": {"name": "sgd", "l2": 0.2},
+    "sgd, clipped": {"name": "sgd", "clip_norm": 0.5},
+    "momentum": MOMENTUM,
+    "momentum, l2": {**MOMENTUM, "l2": 0.2},
+    "nesterov": NESTEROV,
+    "nesterov, l2": {**NESTEROV, "l2": 0.2},
+    "adam": ADAM,
+    "adam, l2": {**ADAM, "l2": 0.2},
+    "adamw": {**ADAM, "name": "adamw", "weight_decay": 0.2},
+    "rmsprop": RMSPROP,
+    "rmsprop, centred": {**RMSPROP, "eps": 1e-12, "centered": True},
+    "rmsprop, momentum": {**RMSPROP, "momentum": 0.7},
+    "adagrad": {"name": "adagrad", "initial_accumulator_value": 0.5, "eps": 0.0},
+}
+
+
+@pytest.mark.parametrize("case", OF_PYTORCH)
+def test_updates_are_those_of_pytorch(case):
+    """tests/pytorch/optimizers.py, whose l2 and weight decay are of the kernel alone, as ours."""
+
+    def draw(prefix=""):
+        return {"model": {name: jnp.asarray(uniform(prefix + name, shape)) for name, shape in SHAPES.items()}}
+
+    gradients = [draw(f"gradient {step} ") for step in range(UPDATES)]
+    seen, _ = run({**OF_PYTORCH[case], "learning_rate": RATE}, draw(), gradients, UPDATES)
+    ours = [np.concatenate([params["model"][name].ravel() for name in SHAPES]) for params in seen]
+    np.testing.assert_allclose(ours, recorded.arrays("optimizers", case)["parameters"], rtol=1e-5, atol=2e-6)
 
 
 def test_muon_orthogonalises_the_update_of_weights_and_leaves_the_rest_to_adam(params, gradients):

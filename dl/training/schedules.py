@@ -201,8 +201,8 @@ def _one_cycle(
         raise unknown("anneal of schedule 'one_cycle'", str(anneal), ("cosine", "linear"))
     if any(later <= earlier for earlier, later in itertools.pairwise(turns)):
         raise UserError(
-            f"schedule 'one_cycle' must turn at increasing steps, not at {[round(turn, 2) for turn in turns[1:]]} after 0: mend "
-            "its pct_ settings or take more steps."
+            f"schedule 'one_cycle' must turn at increasing steps, not at {[round(turn, 2) for turn in turns]}: mend its pct_ "
+            "settings or take more steps."
         )
 
     def curve(count: Any) -> jax.Array:

@@ -11,7 +11,7 @@ biases 64 times faster, predictions averaged over copies that are mirrored or sh
 device, bfloat16.
 
 Deviations: no Lookahead; the bias of the first layer learns to the end; 8 random copies at test time for the paper's 6 chosen
-ones; weight decay not on biases. `muon` has Muon (Jordan et al. 2024) for matrices and Adam for the rest; its rates are ours.
+ones, whose probabilities are averaged for its scores; weight decay not on biases. `muon` has Muon (Jordan et al. 2024) for matrices and Adam for the rest; its rates are ours.
 
 `quick` is 20 epochs of 2,000 images (cifar10_subset): minutes on two cores. There the reference is not the paper's.
 """

@@ -5,10 +5,12 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from ml_collections import ConfigDict
 
 from configs.tiny_shakespeare_lstm import get_config
+from dl.dataset import Info
 from dl.errors import UserError
 from dl.evaluation.sampling import choose
 from dl.generation.language_model import generate
@@ -102,6 +104,41 @@ def test_evaluation_counts_every_symbol_once_whatever_the_rows_and_batches(train
         np.testing.assert_allclose(result.metrics["bits"][0], exact / np.log(2), rtol=1e-5)
         np.testing.assert_allclose(result.metrics["perplexity"][0], np.exp(exact), rtol=1e-5)
         assert sum(int(rows.sum()) for rows in result.outputs[0]["counted"]) == len(tokens) - 1
+
+
+@pytest.mark.parametrize("length", [128, 129, 301])
+def test_rows_longer_than_a_chunk_are_read_in_one_go(length):
+    """The losses of a row read in chunks of 128 predictions are those of the row read without a break."""
+    model = language_model.RecurrentLM(5, hidden=4, layers=1)
+    tokens = jax.random.randint(KEY, (2, length), 0, 5)
+    params = jax.tree.map(lambda p: 3 * p, model.start(KEY))  # so that the past matters
+    logits, _ = model.apply({"params": params}, tokens[:, :-1])
+    expected = language_model.symbol_losses(logits, tokens[:, 1:])
+    np.testing.assert_allclose(language_model.row_losses(model, params, tokens), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_minimised_is_the_mean_or_the_sum_over_a_window_with_dropout():
+    model, info = language_model.RecurrentLM(5, hidden=8, layers=1, dropout=0.5), Info("text", {"token": ()}, 5)
+    batch = {"tokens": jax.random.randint(KEY, (3, 8), 0, 5), "row": jnp.arange(3), "reset": jnp.ones(3, bool)}
+    loss, other, summed = (
+        language_model.language_model(model, info, optax.sgd(0.1), 1, 3, summed=s).objectives["predict"].loss
+        for s in (False, False, True)
+    )
+    given = {"model": model.start(KEY)}, {"carry": model.initial_carry(3)}, batch
+    values = [float(f(*given, jax.random.key(k))[0]) for f, k in ((loss, 1), (other, 2), (summed, 1))]
+    assert values[2] == pytest.approx(7 * values[0], rel=1e-5)  # a window of 7 predictions
+    without, _ = model.apply({"params": given[0]["model"]}, batch["tokens"][:, :-1])
+    plain = float(language_model.symbol_losses(without, batch["tokens"][:, 1:]).mean())
+    assert len({round(v, 5) for v in (values[0], values[1], plain)}) == 3  # other units are dropped by another key
+
+
+def test_states_are_put_where_their_rows_are():
+    """Rows 3 and 1 of a text of four; as many rows as the text has are all of them, in order."""
+    text = {"state": jnp.arange(8.0).reshape(4, 2)}
+    np.testing.assert_array_equal(language_model.pick_rows(text, jnp.array([3, 1]))["state"], [[6, 7], [2, 3]])
+    new = {"state": jnp.full((2, 2), 9.0)}
+    put = language_model.put_rows(text, jnp.array([3, 1]), new)["state"]
+    np.testing.assert_array_equal(put, [[0, 1], [9, 9], [4, 5], [9, 9]])
 
 
 @pytest.mark.parametrize(

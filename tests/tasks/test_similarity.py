@@ -20,6 +20,8 @@ from dl.training.assembly import assemble
 from dl.training.loop import train
 from dl.training.progress import Progress
 from dl.training.workdir import read_metrics
+from tests.training.tasks import experiment, pictures, settings
+from tests.training.tasks import run as run_task
 
 ROOT = pathlib.Path(__file__).parents[2]
 INFO = Info("digits", {"image": (8, 8, 1), "label": ()}, 10, tuple("0123456789"))
@@ -181,6 +183,24 @@ def test_pairs_are_told_apart_at_half_the_margin():
     for margin, error in ((1.0, 0.0), (2.0, 0.5)):
         chosen = similarity.Settings(embedding=1, margin=margin, few_shot=(), pairs=200)
         assert similarity.measure(outputs, chosen)["pair_error"] == pytest.approx(error)
+
+
+class Dropped(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        return nn.Dense(3)(nn.Dropout(0.5, deterministic=not train)(x.reshape(len(x), -1)))
+
+
+def test_a_run_embeds_each_image_once_and_drops_nothing(tmp_path):
+    """The mean length of the embeddings is NumPy's; 50 test images end in a batch of 2, and 22 that pad."""
+    data, chosen = pictures(), similarity.Settings(embedding=3, few_shot=(), pairs=50)
+    task = similarity.similarity(Dropped(), data.info, optax.sgd(0.1), 1, chosen)
+    whole = settings(steps=1, dataset={"mean": (0.5,), "batches": "pairs"})
+    trained = run_task(experiment(task, whole, dataset=data), tmp_path / "run")
+    bias, kernel = (np.asarray(x)[0] for x in jax.tree.leaves(trained.state.params["tower"]))
+    embedded = (data.splits["test"].features["image"].reshape(50, -1) / 255 - 0.5) @ kernel + bias
+    expected = np.linalg.norm(embedded, axis=-1).mean()
+    assert trained.evaluated["test"].metrics["embedding_norm"][0] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["digits_siamese", "omniglot_triplet", "omniglot_siamese_mlp"])

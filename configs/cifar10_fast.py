@@ -10,8 +10,9 @@ batches of 1,024, Nesterov's momentum 0.85, a triangular rate from a fifth up to
 biases 64 times faster, predictions averaged over copies that are mirrored or shifted by a pixel. The images lie on the
 device, bfloat16.
 
-Deviations: no Lookahead; the bias of the first layer learns to the end; 8 random copies at test time for the paper's 6 chosen
-ones; weight decay not on biases. `muon` has Muon (Jordan et al. 2024) for matrices and Adam for the rest; its rates are ours.
+Deviations: no Lookahead; the bias of the first layer learns to the end; at test time the mean probability of 8 random copies
+for the paper's mean score of 6 chosen ones; weight decay not on biases. `muon` has Muon (Jordan et al. 2024) for matrices and
+Adam for the rest; its rates are ours.
 
 `quick` is 20 epochs of 2,000 images (cifar10_subset): minutes on two cores. There the reference is not the paper's.
 """

@@ -8,6 +8,17 @@ There are two ways without them, and both give the same sum:
 - overlapping additions, as below: all input pixels are multiplied with the kernel, and what lands on the same output pixel is
   added up. A kernel of 4x4 and stride 2 costs 16 products a pixel so, the sub-pixel form (a 3x3 convolution to four times the
   channels) 36; nothing is copied into patches, and all gradients are matrix products, also inside `lax.scan`.
+
+"SAME" is TensorFlow's. With stride 2, and the one bright pixel at place 1 of a row of 4, these of the 8 outputs are reached:
+
+    kernel   "SAME"      PyTorch, with padding and output_padding
+    2        2 3         2 3          0, 0
+    3        2 3 4       1 2 3        1, 1
+    4        1 2 3 4     1 2 3 4      1, 0
+    5        1 2 3 4 5   0 1 2 3 4    2, 1
+
+So with an even kernel it is PyTorch's layer (whose weights are this kernel turned by 180 degrees); with an odd one everything
+lies a pixel further down and to the right, and the weights of such a PyTorch layer do not give its results here.
 """
 
 import functools
@@ -28,6 +39,8 @@ def convolve_transposed(
 ) -> Float[Array, "b sh sw o"]:
     """Transposed convolution with padding "SAME", as `lax.conv_transpose`: the output is `stride` times as high and wide.
 
+    With stride 2 and an odd kernel it lies a pixel further down and to the right than PyTorch's; see the module.
+
     Args:
         x: images.
         kernel: height, width, inputs, outputs.
@@ -43,6 +56,9 @@ class ConvTranspose(nn.Module):
 
     Parameters: `kernel` [height, width, inputs, features] and `bias` [features]. x is [B, H, W, inputs], the result
     [B, stride * H, stride * W, features].
+
+    Choosing `kernel_size`: with stride 2 an even one gives what PyTorch's layer gives, an odd one follows TensorFlow's "SAME"
+    and lies a pixel further down and to the right (worked example in the module).
     """
 
     features: int

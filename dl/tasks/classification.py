@@ -6,6 +6,11 @@ mix * loss(label) + (1 - mix) * loss(label_mix) (Zhang et al. 2018).
 A model may sow scores of auxiliary classifiers into the collection "auxiliary" in training (GoogLeNet: Szegedy et al. 2015,
 section 5). With `config.task.auxiliary` = w, 0.3 there, what is minimised is loss + w * the sum of theirs.
 
+At test time predictions may be averaged over augmented copies of an image (`config.test_time`). What is averaged is what the
+loss takes for the prediction (`AVERAGES`): softmax probabilities for the cross-entropy; for `map`, where scores are negative
+penalties, and `squared_error`, which compares them with the one-hot target, the scores themselves. The class, its loss and its
+probability (the softmax of the scores, whatever the loss) are those of the average.
+
 Transfer: `config.task.weights` starts the model from a run or from published weights (`dl.transfer.initial_weights`). Its head
 is reinitialised where the classes differ, and so is what `config.task.reinitialise` matches. Layers that the optimizer's rules
 freeze cost no gradient; their batch normalisation is frozen too, unless `config.task.frozen_statistics` is False.
@@ -69,6 +74,23 @@ LOSSES: dict[str, Callable[..., Losses]] = {
 }
 
 
+def log_mean_probability(scores: Float[Array, "samples batch classes"]) -> Scores:
+    """Log of the mean of softmax(scores) over the samples: scores whose softmax is the average prediction."""
+    return jax.nn.logsumexp(jax.nn.log_softmax(scores), axis=0) - jnp.log(len(scores))
+
+
+def mean_score(scores: Float[Array, "samples batch classes"]) -> Scores:
+    """The mean of the scores over the samples."""
+    return scores.mean(0)
+
+
+AVERAGES: dict[str, Callable[..., Scores]] = {
+    "cross_entropy": log_mean_probability,
+    "map": mean_score,
+    "squared_error": mean_score,
+}
+
+
 def classification(
     model: nn.Module,
     info: Info,
@@ -80,6 +102,7 @@ def classification(
     is_frozen: Frozen = nothing,
     freeze_statistics: bool = True,
     auxiliary: float = 0.0,
+    average: Callable[..., Scores] = log_mean_probability,
 ) -> Task:
     """A classifier.
 
@@ -94,6 +117,7 @@ def classification(
         is_frozen: the parameters that the optimizer leaves as they are.
         freeze_statistics: batch normalisation with such parameters keeps its statistics too.
         auxiliary: the weight of the losses of auxiliary scores.
+        average: scores of the copies [samples, B, num_classes] -> scores that `loss` takes; see `AVERAGES`.
     """
 
     def forward(params: Tree, variables: Tree, images: jax.Array, key: jax.Array | None) -> tuple[Scores, Tree]:
@@ -128,21 +152,16 @@ def classification(
         more = jnp.stack([losses_of(each, batch) for each in sown]).sum(0)
         return mean(losses + auxiliary * more), (variables, metrics | {"auxiliary": mean(more)})
 
-    def probabilities(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[jax.Array, Scores]:
-        scores, _ = forward(params, variables, batch["image"], None)
+    def predict(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Scores:
         if samples == 1 or views is None:
-            return jax.nn.softmax(scores), scores
-        keys = jax.random.split(key, samples)
-        average = jnp.zeros_like(scores)
-        for k in keys:
-            view, _ = forward(params, variables, views(k, batch)["image"], None)
-            average += jax.nn.softmax(view) / samples
-        return average, jnp.log(average)
+            return forward(params, variables, batch["image"], None)[0]
+        copies = (views(k, batch)["image"] for k in jax.random.split(key, samples))
+        return average(jnp.stack([forward(params, variables, images, None)[0] for images in copies]))
 
     def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
-        probability, scores = probabilities(params, variables, batch, key)
+        scores = predict(params, variables, batch, key)
         label, mask = batch["label"], batch["mask"]
-        prediction = probability.argmax(-1).astype(jnp.int32)
+        prediction, probability = scores.argmax(-1).astype(jnp.int32), jax.nn.softmax(scores)
         losses = loss(scores, label)
         metrics = {"loss": mean(losses, mask), "error": mean(prediction != label, mask)}
         return metrics, {"label": label, "prediction": prediction, "probability": probability.max(-1), "loss": losses}
@@ -210,6 +229,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
             frozen(config.optimizer.get("rules", ())),
             statistics,
             auxiliary,
+            AVERAGES[name],
         )
 
     task = whitening.started(of(info), info, whitened) if whitened else of(info)

@@ -14,8 +14,13 @@ A level (`final`, `warmup_from`, `factor`) is a fraction of the learning rate, s
                    final (0)                           and at least `final`
     one_cycle      anneal ("cosine" or "linear"),      from 1 / div_factor up to 1 at `pct_start` of the run, then down
                    pct_start (0.3), pct_final (0.85),  (the linear form is back where it began at `pct_final`)
-                   div_factor (25),                    to 1 / (div_factor final_div_factor)
+                   div_factor (25),                    to 1 / (div_factor final_div_factor), at the last update
                    final_div_factor (1e4)
+
+Updates count from 0, and all curves but `one_cycle` reach their end one update after the last. `one_cycle` is PyTorch's
+`OneCycleLR`: of T updates, the one of number n is made with the rate after n calls of its `step()`; the peak is at
+n = pct_start T - 1 (between two updates where that is no whole number), the end at n = T - 1. The linear form is that of
+`three_phase=True` where `pct_final` is twice `pct_start`: back where it began at n = pct_final T - 2.
 
 All but `one_cycle`, which has its own, take a linear warm-up: `warmup_steps` (0) and `warmup_from` (0). The rest of the curve
 begins at its end; only `boundaries` count from the first update.
@@ -31,6 +36,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
@@ -180,23 +186,34 @@ def _one_cycle(
     div_factor: Any = 25.0,
     final_div_factor: Any = 1e4,
 ) -> optax.Schedule:
-    """Settings as in optax; `pct_final` is of the linear form alone, where the rate is back at its first value."""
-    shares, cycle = [_positive(pct_start, "pct_start")], {"div_factor": _positive(div_factor, "div_factor")}
-    cycle["final_div_factor"] = _positive(final_div_factor, "final_div_factor")
+    """`pct_final` is of the linear form alone, where the rate is back at its first value.
+
+    optax's own forms turn one update later than PyTorch's, and never make an update with the last rate.
+    """
+    first = 1 / _positive(div_factor, "div_factor")
+    last = first / _positive(final_div_factor, "final_div_factor")
+    peak = _positive(pct_start, "pct_start") * steps - 1
     if anneal == "cosine":
-        form: Callable[..., optax.Schedule] = optax.cosine_onecycle_schedule
+        turns, levels = [0.0, peak, steps - 1.0], [first, 1.0, last]
     elif anneal == "linear":
-        form = optax.linear_onecycle_schedule
-        shares.append(_positive(pct_final, "pct_final"))
-        cycle["pct_final"] = shares[1]
+        turns, levels = [0.0, peak, _positive(pct_final, "pct_final") * steps - 2, steps - 1.0], [first, 1.0, first, last]
     else:
         raise unknown("anneal of schedule 'one_cycle'", str(anneal), ("cosine", "linear"))
-    turns = [int(share * steps) for share in shares] + [steps]
     if any(later <= earlier for earlier, later in itertools.pairwise(turns)):
         raise UserError(
-            f"schedule 'one_cycle' must turn at increasing steps, not at {turns}: mend its pct_ settings or take more steps."
+            f"schedule 'one_cycle' must turn at increasing steps, not at {[round(turn, 2) for turn in turns]}: mend its pct_ "
+            "settings or take more steps."
         )
-    return form(steps, rate, pct_start=shares[0], **cycle)
+
+    def curve(count: Any) -> jax.Array:
+        level = jnp.float32(first)
+        for (start, end), (low, high) in zip(itertools.pairwise(turns), itertools.pairwise(levels), strict=True):
+            part = jnp.clip((count - start) / (end - start), 0, 1)
+            eased = (1 + jnp.cos(jnp.pi * part)) / 2 if anneal == "cosine" else 1 - part
+            level = jnp.where(count > start, high + (low - high) * eased, level)
+        return level * rate
+
+    return curve
 
 
 SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {

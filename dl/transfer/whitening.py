@@ -1,8 +1,10 @@
 """A first convolution that whitens the data's patches from the start, computed from the first images of the training split.
 
 Its filters are the eigenvectors of the patches' covariance, each divided by the root of its eigenvalue, and their negatives, so
-that after a rectifier nothing is lost (Jordan 2024, arXiv:2404.00498, section 3.2; Coates & Ng 2012 for the idea). The model
-does not know the data: the task puts the filters where it finds the layer's kernel, as a constant of its `init`.
+that after a rectifier nothing is lost (Jordan 2024, arXiv:2404.00498, section 3.2; Coates & Ng 2012 for the idea). As in the
+paper's code (airbench94) the covariance is the mean of x x^T: no mean of the patches is subtracted from them, as images are
+standardised, and the layer subtracts none. The model does not know the data: the task puts the filters where it finds the
+layer's kernel, as a constant of its `init`.
 """
 
 from typing import Any
@@ -28,15 +30,12 @@ def filters(images: Float[np.ndarray, "n h w c"], side: int, epsilon: float = EP
     """
     windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))  # [n, y, x, c, side, side]
     size = side * side * images.shape[-1]
-    covariance = np.zeros((size, size))
-    total, count = np.zeros(size), 0
+    moments, count = np.zeros((size, size)), 0
     for part in np.array_split(windows, max(len(images) // 500, 1)):  # all patches at once would take gigabytes
         patches = part.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size).astype(np.float64)
-        covariance += patches.T @ patches
-        total += patches.sum(0)
+        moments += patches.T @ patches
         count += len(patches)
-    mean = total / count
-    values, vectors = np.linalg.eigh(covariance / count - np.outer(mean, mean))
+    values, vectors = np.linalg.eigh(moments / count)
     values, vectors = values[::-1].clip(0), vectors[:, ::-1]
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(size)])
     white = vectors / np.sqrt(values + epsilon)

@@ -33,8 +33,8 @@ def test_a_constant_embedding_is_right_by_chance():
 
 
 def test_the_nearest_on_average_wins():
-    """Two known examples of each class on a line: 0 and 10 against 4 and 5; the query 6 is nearer to the second on average."""
-    points = np.array([[0.0], [10.0], [4.0], [5.0], [6.0]])
+    """Known examples on a line: 0 and 6.1 against 4 and 5. The query 6 has 6.1 nearest, but on average 4 and 5 are nearer."""
+    points = np.array([[0.0], [6.1], [4.0], [5.0], [6.0]])
     from dl.evaluation.one_shot import Episode
 
     episode = Episode(np.array([[0, 1], [2, 3]]), np.array([4]), np.array([1]))

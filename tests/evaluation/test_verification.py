@@ -58,3 +58,10 @@ def test_pairs_are_about_half_the_same_and_their_distances_those_of_the_rows():
 def test_identities_with_one_image():
     with pytest.raises(UserError, match="two classes of two examples each, and the split has 1"):
         draw_pairs(np.array([0, 0, 1, 2, 3]), 10)
+
+
+def test_same_and_different_pairs_count_alike_in_the_error_of_a_decision():
+    """Of three same pairs one is too far apart, the only different one too near: (1/3 + 1) / 2, not 2 / 4."""
+    distance, same = np.array([0.1, 0.2, 0.9, 0.3]), np.array([True, True, True, False])
+    assert decision_error(distance, same, 0.5) == pytest.approx(2 / 3)
+    assert decision_error(distance, same, 0.3) == pytest.approx(1 / 6)  # a distance at the threshold is not below it

@@ -2,18 +2,21 @@
 
 import shutil
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from ml_collections import ConfigDict
 
 from dl.data.load import load
 from dl.errors import UserError
+from dl.models.gan_mlp import Players
 from dl.tasks import adversarial
 from dl.training.assembly import Experiment, assemble
 from dl.training.step import descend
-from tests.training.tasks import experiment, hashes, run, settings
+from tests.training.tasks import experiment, hashes, pictures, run, settings
 
 
 def toy(**task) -> ConfigDict:
@@ -81,6 +84,62 @@ def test_one_sided_smoothing_moves_the_best_answer_for_real_examples_alone():
     assert gradient[0] == pytest.approx(0, abs=1e-6)
     plain, smooth = (adversarial.discriminator_loss(jnp.zeros(2), jnp.array([-1.0, 2.0]), s) for s in (0.0, 0.1))
     np.testing.assert_allclose(plain, smooth, rtol=1e-6)  # at D(x) = 1/2 both targets cost log 2
+
+
+def test_the_discriminators_loss_by_hand():
+    """D(x) = 3/4 and D(G(z)) = 1/5: -log 3/4 - log 4/5; smoothed by 0.1, -0.9 log 3/4 - 0.1 log 1/4 - log 4/5."""
+    real, fake = jnp.log(jnp.array([3.0])), jnp.log(jnp.array([1 / 4]))
+    assert float(adversarial.discriminator_loss(real, fake)[0]) == pytest.approx(-np.log(3 / 4 * 4 / 5), rel=1e-5)
+    smoothed = -0.9 * np.log(3 / 4) - 0.1 * np.log(1 / 4) - np.log(4 / 5)
+    assert float(adversarial.discriminator_loss(real, fake, 0.1)[0]) == pytest.approx(smoothed, rel=1e-5)
+
+
+class Ones(nn.Module):
+    """A generator that makes ones of everything, normalised: nothing in training, something by its running statistics."""
+
+    @nn.compact
+    def __call__(self, z, label=None, train=False):
+        x = nn.Dense(64, kernel_init=nn.initializers.zeros, bias_init=nn.initializers.ones)(z)
+        return nn.BatchNorm(use_running_average=not train, momentum=0.9)(x).reshape(-1, 8, 8, 1)
+
+
+class Judge(nn.Module):
+    @nn.compact
+    def __call__(self, x, label=None, train=False):
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x.reshape(len(x), -1))
+        return nn.Dense(1)(x)[:, 0]
+
+
+class Nothing:
+    """A view that measures nothing."""
+
+    def outputs(self, real, fake):
+        return {"real": real}
+
+    def summarize(self, outputs, conditional):
+        return {}
+
+
+def test_statistics_see_real_then_fake_and_a_run_measures_with_them_each_image_once(tmp_path):
+    """Only running statistics move; the numbers are NumPy's. The 50 test images end in a batch of 2, and 22 that pad."""
+    data, still = pictures(), {name: optax.set_to_zero() for name in ("generator", "discriminator")}
+    task = adversarial.adversarial(Players(Ones(), Judge(), 3), data.info, still, 1, Nothing())
+    trained = run(experiment(task, settings(steps=1, batch_size=64), dataset=data), tmp_path / "run")
+    params, variables = jax.tree.map(lambda x: np.asarray(x)[0], (trained.state.params, trained.state.variables))
+    real, test = (data.splits[name].features["image"].reshape(-1, 64) / 255 - 0.5 for name in ("train", "test"))
+    seen = variables["discriminator"]["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_allclose(seen["mean"], 0.9 * (0.1 * real.mean(0)) + 0.1 * 0, atol=1e-6)  # of the fake ones it is 0
+    made = variables["generator"]["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_allclose(made["mean"], 0.1, rtol=1e-5)
+
+    def chance(x):
+        dense = params["discriminator"]["Dense_0"]
+        scores = (x - seen["mean"]) / np.sqrt(seen["var"] + 1e-5) @ dense["kernel"] + dense["bias"]
+        return (1 / (1 + np.exp(-scores))).mean()
+
+    measured = {name: values[0] for name, values in trained.evaluated["test"].metrics.items()}
+    assert measured["d_real"] == pytest.approx(chance(test), rel=1e-4)
+    assert measured["d_fake"] == pytest.approx(chance((1 - made["mean"]) / np.sqrt(made["var"] + 1e-5)), rel=1e-4)
 
 
 @pytest.mark.parametrize("steps", [1, 3])

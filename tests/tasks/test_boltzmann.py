@@ -1,14 +1,19 @@
 """The restricted Boltzmann machine as a task; its mathematics: tests/models/test_rbm.py."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from dl.config import base
+from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError
+from dl.models.rbm import DeepBeliefNet
 from dl.task import Evaluation
+from dl.tasks.boltzmann import pseudo_likelihood, restricted_boltzmann_machine
 from dl.training.assembly import assemble
-from tests.training.tasks import hashes, run
+from tests.training.tasks import experiment, hashes, run, settings
 
 
 def config(**task):
@@ -32,6 +37,34 @@ def test_persistent_chains_are_part_of_the_state(tmp_path):
     resumed = run(made, tmp_path / "half")
     assert hashes(resumed) == hashes(whole)
     np.testing.assert_array_equal(resumed.state.variables["chains"][0], chains)
+
+
+def test_a_run_measures_each_test_image_once(tmp_path):
+    """Without weights and with visible biases 1, a black pixel costs log(1 + e), a white one log(1 + 1/e), whatever the rest.
+
+    Of 50 images the last is white, the others black; the last batch of 24 has 2 of them, and 22 white ones that pad.
+    """
+    image = np.zeros((50, 2, 2, 1), np.uint8)
+    image[-1] = 255
+    info = Info("squares", {"image": (2, 2, 1)}, 1)
+    split = Arrays({"image": image, "label": np.zeros(50, np.int32)})
+    layer = {"kernel": jnp.zeros((4, 3)), "bias": jnp.zeros(3), "decoder_bias": jnp.ones(4)}
+    task = restricted_boltzmann_machine(DeepBeliefNet((2, 2, 1), hidden=(3,)), info, optax.set_to_zero(), 1)
+    made = task._replace(init=lambda key: ({"layer_0": layer}, {}))
+    whole = settings(steps=1, dataset={"mean": (0.0,)})
+    trained = run(experiment(made, whole, dataset=Dataset(info, {"train": split, "test": split})), tmp_path / "run")
+    measured = trained.evaluated["test"].metrics
+    expected = 4 * (49 * np.log1p(np.e) + np.log1p(1 / np.e)) / 50
+    assert measured["reconstruction"][0] == pytest.approx(expected, rel=1e-5)
+    assert measured["pseudo_likelihood"][0] == pytest.approx(-expected, rel=1e-5)
+
+
+def test_grey_pixels_are_rounded_in_the_pseudo_likelihood():
+    """Pixels 0.2 and 0.9 are 0 and 1: with visible biases 1, -log(1 + e) and -log(1 + 1/e), times 2 pixels."""
+    layer = {"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3), "decoder_bias": jnp.ones(2)}
+    v = jnp.tile(jnp.array([0.2, 0.9]), (40, 1))
+    values = np.unique(pseudo_likelihood(DeepBeliefNet((2,), hidden=(3,)), {"layer_0": layer}, v, jax.random.key(0)))
+    np.testing.assert_allclose(values, [-2 * np.log1p(np.e), -2 * np.log1p(1 / np.e)], rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -1,4 +1,6 @@
-"""Losses of auxiliary classifiers: what is minimised."""
+"""Classification: the losses by hand, what is minimised, what a run measures, and averages over copies at test time."""
+
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -10,9 +12,19 @@ import pytest
 from dl.config import base
 from dl.dataset import Info
 from dl.errors import UserError
-from dl.tasks.classification import classification, cross_entropy
+from dl.tasks.classification import (
+    LOSSES,
+    classification,
+    cross_entropy,
+    log_mean_probability,
+    maximum_a_posteriori,
+    squared_error,
+    test_time_views,
+)
 from dl.training.assembly import assemble
+from tests.training.tasks import experiment, pictures, run, settings
 
+test_time_views.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
 INFO = Info("images", {"image": (2, 2, 1)}, 3)
 
 
@@ -76,3 +88,140 @@ def test_a_negative_weight_is_refused():
     settings.update(steps=1, batch_size=8, task={"name": "classification", "auxiliary": -1.0})
     with pytest.raises(UserError, match="task.auxiliary must not be negative, got -1"):
         assemble(settings)
+
+
+def test_cross_entropy_by_hand():
+    """Scores log 1, log 2, log 5 are the probabilities 1/8, 2/8, 5/8; smoothed by 0.3, a tenth of each class's is asked for."""
+    scores, labels = jnp.log(jnp.array([[1.0, 2.0, 5.0]] * 2)), jnp.array([2, 0])
+    np.testing.assert_allclose(cross_entropy(scores, labels), -np.log([5 / 8, 1 / 8]), rtol=1e-6)
+    logs = np.log([1 / 8, 2 / 8, 5 / 8])
+    expected = [-(0.8 * logs[2] + 0.1 * logs[0] + 0.1 * logs[1]), -(0.8 * logs[0] + 0.1 * logs[1] + 0.1 * logs[2])]
+    np.testing.assert_allclose(cross_entropy(scores, labels, smoothing=0.3), expected, rtol=1e-6)
+
+
+def test_maximum_a_posteriori_is_equation_9():
+    """Penalties y = 1, 2 and j = 0.5: E = y_label + log(exp(-0.5) + exp(-1) + exp(-2))."""
+    scores = jnp.array([[-1.0, -2.0]] * 2)
+    log = np.log(np.exp(-0.5) + np.exp(-1) + np.exp(-2))
+    np.testing.assert_allclose(maximum_a_posteriori(scores, jnp.array([0, 1]), rubbish=0.5), [1 + log, 2 + log], rtol=1e-6)
+    default = np.log(np.exp(-0.1) + np.exp(-1) + np.exp(-2))
+    np.testing.assert_allclose(maximum_a_posteriori(scores, jnp.array([0, 1])), [1 + default, 2 + default], rtol=1e-6)
+
+
+def test_squared_error_by_hand():
+    scores = jnp.array([[0.5, 0.0, -1.0], [3.0, 1.0, 0.0]])
+    np.testing.assert_allclose(squared_error(scores, jnp.array([0, 1])), [(0.25 + 0 + 1) / 2, 9 / 2])
+
+
+class Normalised(nn.Module):
+    """Batch normalisation and dropout: another net in training than in evaluation."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x.reshape(len(x), -1))
+        return nn.Dense(4)(nn.Dropout(0.5, deterministic=not train)(x))
+
+
+def scores_by_hand(state, images):
+    """Scores [N, 4] of `Normalised`'s first replica with its running statistics, in NumPy."""
+    params, variables = jax.tree.map(lambda x: np.asarray(x)[0], (state.params["model"], state.variables))
+    norm, dense, seen = params["BatchNorm_0"], params["Dense_0"], variables["batch_stats"]["BatchNorm_0"]
+    x = (images.reshape(len(images), -1) - seen["mean"]) / np.sqrt(seen["var"] + 1e-5) * norm["scale"] + norm["bias"]
+    return x @ dense["kernel"] + dense["bias"]
+
+
+def log_softmax(scores):
+    return scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+
+
+def test_a_run_measures_each_test_image_once_and_not_in_training_mode(tmp_path):
+    """50 images in batches of 24: the last has 2, and 22 that pad. The numbers are NumPy's."""
+    data = pictures()
+    task = classification(Normalised(), data.info, optax.sgd(0.3), 12, partial(cross_entropy, smoothing=0.2))
+    trained = run(experiment(task, dataset=data), tmp_path / "run")
+    split = data.splits["test"].features
+    logs = log_softmax(scores_by_hand(trained.state, split["image"] / 255 - 0.5))
+    losses = -0.8 * logs[np.arange(50), split["label"]] - 0.2 * logs.mean(-1)
+    measured = trained.evaluated["test"]
+    assert 0 < (logs.argmax(-1) != split["label"]).mean() < 1
+    assert measured.metrics["error"][0] == pytest.approx((logs.argmax(-1) != split["label"]).mean())
+    assert measured.metrics["loss"][0] == pytest.approx(losses.mean(), rel=1e-4)
+    np.testing.assert_allclose(measured.outputs[0]["probability"], np.exp(logs).max(-1), rtol=1e-3)
+    np.testing.assert_allclose(measured.outputs[0]["loss"], losses, rtol=1e-3, atol=1e-5)
+
+
+def test_what_is_minimised_is_the_mean_and_the_error_that_of_the_batch(batch):
+    """Four images, the scores by hand; the label of one is the likeliest class's."""
+    task = classification(Net(), INFO, optax.sgd(0.1), 1)
+    params, _ = task.init(jax.random.key(0))
+    scores = np.asarray(batch["image"].reshape(4, -1) @ params["model"]["last"]["kernel"])
+    likeliest = scores.argmax(-1)
+    labels = np.where(np.arange(4) == 1, likeliest, (likeliest + 1) % 3)
+    value, (_, metrics) = task.objectives["classify"].loss(
+        params, {}, {"image": batch["image"], "label": jnp.asarray(labels)}, jax.random.key(2)
+    )
+    expected = -log_softmax(scores)[np.arange(4), labels]
+    assert float(value) == pytest.approx(expected.mean(), rel=1e-5)
+    assert [float(x) for x in metrics["error"]] == [3, 4] and float(metrics["loss"][1]) == 4
+
+
+def test_the_average_of_probabilities_by_hand():
+    """1/4, 3/4 and 3/4, 1/4 are 1/2, 1/2; a probability too small for float32 still has a logarithm."""
+    copies = jnp.log(jnp.array([[[1.0, 3.0]], [[9.0, 3.0]]]))
+    np.testing.assert_allclose(log_mean_probability(copies), np.log([[0.5, 0.5]]), rtol=1e-6)
+    np.testing.assert_allclose(log_mean_probability(jnp.array([[[0.0, 200.0]]] * 2)), [[-200.0, 0.0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_copies_that_are_all_the_image_change_no_loss(loss, tmp_path):
+    """Whatever the loss takes for scores: logarithms of probabilities are none for `map` and `squared_error`."""
+    chosen = base()
+    chosen.update(steps=1, batch_size=8, eval_batch_size=200, task={"name": "classification", "loss": loss})
+    chosen.model = {"name": "logistic_regression"}
+    chosen.optimizer.learning_rate = 1.0  # so that not all classes are equally likely
+    chosen.test_time.update(samples=2, augmentation={"brightness": {"delta": 0.0}})
+    chosen.mesh.update(replica=1, data=1)
+    made = assemble(chosen)
+    trained = run(made, tmp_path / "run")
+    bias, kernel = (np.asarray(x)[0] for x in jax.tree.leaves(trained.state.params))
+    split = made.dataset.splits["test"].features
+    scores = (split["image"].reshape(len(split["label"]), -1) / 255).astype(np.float32) @ kernel + bias
+    expected = LOSSES[loss](jnp.asarray(scores), jnp.asarray(split["label"], jnp.int32))
+    assert trained.evaluated["test"].metrics["loss"][0] == pytest.approx(float(expected.mean()), rel=1e-4)
+
+
+def test_every_copy_has_draws_of_its_own(tmp_path):
+    """The copies are the image or, by a coin, nothing: with a linear net the average lies between the two."""
+    data = pictures()
+
+    def views(key, batch):
+        return {**batch, "image": batch["image"] * jax.random.bernoulli(key)}
+
+    task = classification(
+        Normalised(), data.info, optax.sgd(0.3), 1, squared_error, views, 12, average=lambda scores: scores.mean(0)
+    )
+    trained = run(experiment(task, settings(steps=1), dataset=data), tmp_path / "run")
+    split = data.splits["test"].features
+    image, nothing = (scores_by_hand(trained.state, (split["image"] / 255 - 0.5) * share) for share in (1, 0))
+
+    def loss(share):
+        return 0.5 * np.square(share * image + (1 - share) * nothing - np.eye(4)[split["label"]]).sum(-1).mean()
+
+    measured = trained.evaluated["test"].metrics["loss"][0]
+    shares = np.linspace(0, 1, 13)
+    nearest = shares[np.argmin([abs(loss(share) - measured) for share in shares])]
+    assert 0 < nearest < 1
+
+
+def test_copies_are_made_of_pixels_and_standardised_again():
+    """Twice the brightness is twice the pixels, of images that were standardised; mixup is left out."""
+    chosen = base()
+    chosen.update(test_time={"samples": 2, "augmentation": {}}, augmentation={"flip": {}, "mixup": {}})
+    chosen.dataset.update(mean=(0.25,), std=(0.5,))
+    pixels = jax.random.uniform(jax.random.key(0), (64, 2, 2, 1))
+    batch = {"image": (pixels - 0.25) / 0.5, "label": jnp.arange(64)}
+    made = test_time_views(chosen)(jax.random.key(1), batch)
+    assert set(made) == {"image", "label"}
+    flipped = np.isclose(made["image"], batch["image"][:, :, ::-1], atol=1e-5).all((1, 2, 3))
+    kept = np.isclose(made["image"], batch["image"], atol=1e-5).all((1, 2, 3))
+    assert (flipped | kept).all() and flipped.any() and kept.any()

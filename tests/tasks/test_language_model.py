@@ -5,10 +5,12 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from ml_collections import ConfigDict
 
 from configs.tiny_shakespeare_lstm import get_config
+from dl.dataset import Info
 from dl.errors import UserError
 from dl.evaluation.sampling import choose
 from dl.generation.language_model import generate
@@ -102,6 +104,55 @@ def test_evaluation_counts_every_symbol_once_whatever_the_rows_and_batches(train
         np.testing.assert_allclose(result.metrics["bits"][0], exact / np.log(2), rtol=1e-5)
         np.testing.assert_allclose(result.metrics["perplexity"][0], np.exp(exact), rtol=1e-5)
         assert sum(int(rows.sum()) for rows in result.outputs[0]["counted"]) == len(tokens) - 1
+
+
+@pytest.mark.parametrize("length", [129, 301])
+def test_rows_longer_than_a_chunk_are_read_in_one_go(length):
+    """The losses of a row read in chunks of 128 predictions are those of the row read without a break."""
+    model = language_model.RecurrentLM(5, hidden=4, layers=1)
+
+    @jax.jit
+    def both(tokens):
+        params = jax.tree.map(lambda p: 3 * p, model.start(KEY))  # so that the past matters
+        logits, _ = model.apply({"params": params}, tokens[:, :-1])
+        return language_model.row_losses(model, params, tokens), language_model.symbol_losses(logits, tokens[:, 1:])
+
+    ours, expected = both(jax.random.randint(KEY, (2, length), 0, 5))
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_minimised_is_the_mean_or_the_sum_over_a_window_with_dropout():
+    model, info = language_model.RecurrentLM(5, hidden=8, layers=1, dropout=0.5), Info("text", {"token": ()}, 5)
+    batch = {"tokens": jax.random.randint(KEY, (3, 8), 0, 5), "row": jnp.arange(3), "reset": jnp.ones(3, bool)}
+    averaged, summed = (
+        language_model.language_model(model, info, optax.sgd(0.1), 1, 3, summed=s).objectives["predict"].loss
+        for s in (False, True)
+    )
+
+    @jax.jit
+    def values(batch):
+        params, carry = model.start(KEY), model.initial_carry(3)
+        given = {"model": params}, {"carry": carry}, batch
+        logits, _ = model.apply({"params": params}, batch["tokens"][:, :-1])
+        dropped = [averaged(*given, jax.random.key(1))[0], averaged(*given, jax.random.key(2))[0]]
+        return (
+            *dropped,
+            summed(*given, jax.random.key(1))[0],
+            language_model.symbol_losses(logits, batch["tokens"][:, 1:]).mean(),
+        )
+
+    one, other, total, plain = (float(value) for value in values(batch))
+    assert total == pytest.approx(7 * one, rel=1e-5)  # a window of 7 predictions
+    assert len({round(value, 5) for value in (one, other, plain)}) == 3  # another key drops other units
+
+
+def test_states_are_put_where_their_rows_are():
+    """Rows 3 and 1 of a text of four; as many rows as the text has are all of them, in order."""
+    text = {"state": jnp.arange(8.0).reshape(4, 2)}
+    np.testing.assert_array_equal(language_model.pick_rows(text, jnp.array([3, 1]))["state"], [[6, 7], [2, 3]])
+    new = {"state": jnp.full((2, 2), 9.0)}
+    put = language_model.put_rows(text, jnp.array([3, 1]), new)["state"]
+    np.testing.assert_array_equal(put, [[0, 1], [9, 9], [4, 5], [9, 9]])
 
 
 @pytest.mark.parametrize(

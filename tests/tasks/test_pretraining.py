@@ -8,6 +8,9 @@ import pytest
 
 from dl.config import base
 from dl.errors import UserError
+from dl.models.autoencoder import DenseAutoencoder
+from dl.tasks.pretraining import autoencoder_loss
+from dl.tasks.reconstruction import squared_error
 from dl.training.assembly import assemble
 from dl.training.explain import explain
 from tests.training.tasks import hashes, run
@@ -69,12 +72,40 @@ def test_the_phases_are_fed_by_their_streams():
 
 
 def test_fine_tuning_the_output_leaves_the_layers(tmp_path):
-    frozen = config(pretraining=0)
+    frozen = config(pretraining=0, eval_batch_size=100)
     frozen.task.finetune = "output"
     made = assemble(frozen)
     start = jax.device_get(made.initial_state().params)
-    end = jax.device_get(run(made, tmp_path / "run").state.params)
-    assert moved(start, end) == ["output"]
+    done = run(made, tmp_path / "run")
+    assert moved(start, jax.device_get(done.state.params)) == ["output"]
+    outputs, measured = done.evaluated["test"].outputs[0], done.evaluated["test"].metrics
+    assert len(outputs["loss"]) % frozen.eval_batch_size  # the last batch is not full: rows that pad count nowhere
+    assert measured["error"][0] == pytest.approx((outputs["prediction"] != outputs["label"]).mean())
+    assert measured["loss"][0] == pytest.approx(outputs["loss"].mean(), rel=1e-5)
+
+
+def test_a_layer_learns_to_undo_its_corruption():
+    """All of the code below is blotted out: what is measured is how far the answer to zeros lies from what was there."""
+    model = DenseAutoencoder((2, 2, 1), hidden=(3,), activation="identity", output="identity")
+    below = jax.random.normal(jax.random.key(0), (5, 2, 2, 1))
+    params = jax.tree.map(lambda p: p + 0.3, model.init(jax.random.key(1), below)["params"])
+    loss = autoencoder_loss(model, squared_error, [lambda key, x: 0 * x], 0.0)
+    layer = {name: np.asarray(value) for name, value in params["layer_0"].items()}
+    answer = layer["bias"] @ layer["decoder_kernel"] + layer["decoder_bias"]
+    value, metrics = loss(params, 0, below, jax.random.key(2))
+    expected = np.square(answer - np.asarray(below).reshape(5, 4)).sum(-1).mean()
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+    assert float(metrics["layer_0_reconstruction"][0]) == pytest.approx(5 * expected, rel=1e-5)
+
+
+def test_every_step_corrupts_anew():
+    """The loss of a layer depends on the step's key."""
+    made = assemble(config({**STACKED, "noise": {"name": "masking", "amount": (0.5, 0.5)}}))
+    params = made.task.init(jax.random.key(0))[0]
+    batch = {"image": jax.random.uniform(jax.random.key(1), (4, 8, 8, 1))}
+    for name in ("layer_0", "layer_1"):
+        loss = jax.jit(lambda key, of=made.task.objectives[name].loss: of(params, {}, batch, key)[0])
+        assert len({float(loss(jax.random.key(k))) for k in (2, 3, 2)}) == 2
 
 
 def finetuning_losses(dropout, keys):

@@ -15,7 +15,7 @@ from dl.models.autoencoder import DenseAutoencoder
 from dl.task import Evaluation
 from dl.tasks.reconstruction import reconstruction
 from dl.training.assembly import assemble
-from tests.training.tasks import curve, experiment, hashes, run, settings
+from tests.training.tasks import curve, experiment, hashes, pictures, run, settings
 
 
 def config(model=None, optimizer=None, **task):
@@ -42,6 +42,30 @@ def test_a_linear_autoencoder_spans_the_principal_components(tmp_path):
     assert subspace_angles(decoder, principal.components_.T).max() < 1e-3
     least = np.square(principal.inverse_transform(principal.transform(images)) - images).sum(axis=1).mean()
     assert curve(tmp_path / "run", "squared_error")[-1, 0] == pytest.approx(least, rel=1e-3)
+
+
+def test_a_run_measures_each_image_once_and_learns_from_corrupted_ones(tmp_path):
+    """What is corrupted is halved, nothing moves, all 64 training images are one batch; the numbers are NumPy's.
+
+    The 50 test images end in a batch of 2, and 22 that pad.
+    """
+    data = pictures()
+    model = DenseAutoencoder((8, 8, 1), hidden=(3,), activation="identity", output="identity")
+    task = reconstruction(model, data.info, optax.set_to_zero(), 1, corrupt=lambda key, x: x / 2)
+    trained = run(experiment(task, settings(steps=1, batch_size=64), dataset=data), tmp_path / "run")
+    layer = {name: np.asarray(value)[0] for name, value in trained.state.params["layer_0"].items()}
+
+    def error(x, seen):
+        code = seen.reshape(len(x), 64) @ layer["kernel"] + layer["bias"]
+        back = code @ layer["decoder_kernel"] + layer["decoder_bias"]
+        return np.square(back - x.reshape(len(x), 64)).sum(-1).mean()
+
+    x, test = (data.splits[name].features["image"].astype(np.float64) / 255 - 0.5 for name in ("train", "test"))
+    assert curve(tmp_path / "run", "loss")[0, 0] == pytest.approx(error(x, x / 2), rel=1e-4)
+    expected = {"loss": error(test, test), "squared_error": error(test, test), "squared_error_denoised": error(test, test / 2)}
+    expected["noise"] = np.square(test / 2).sum((1, 2, 3)).mean()
+    measured = trained.evaluated["test"].metrics
+    assert {name: measured[name][0] for name in expected} == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.slow

@@ -75,15 +75,41 @@ def test_warmup_cosine_takes_a_fraction():
     assert rates(settings, 1.0, 100, [0, 5, 10, 55, 100]) == pytest.approx([0, 0.5, 1, 0.5, 0], abs=1e-7)
 
 
-def test_one_cycle_peaks_once():
-    cycle = {"name": "one_cycle", "pct_start": 0.25, "div_factor": 10, "final_div_factor": 100}
-    at = [0, 5, 10, 25, 40]
-    # Cosine: halves of the way at half of the time.
-    assert rates(cycle, 1.0, 40, at) == pytest.approx([0.1, 0.55, 1.0, 0.5005, 0.001], rel=1e-5)
-    straight = {**cycle, "anneal": "linear", "pct_final": 0.5}
-    assert rates(straight, 1.0, 40, [0, 5, 10, 15, 20, 30, 40]) == pytest.approx(
-        [0.1, 0.55, 1, 0.55, 0.1, 0.0505, 0.001], rel=1e-5
-    )
+def test_one_cycle_by_hand():
+    """Of 10 updates the third (number 2 = 0.3 * 10 - 1) has the peak, the last (number 9) 1 / (25 * 1e4) of it."""
+    up = [0.04, 0.52, 1.0]  # half of the time is half of the way
+    down = [1.0 + (4e-6 - 1.0) * np.sin(np.pi * n / 14) ** 2 for n in range(1, 7)]
+    assert rates({"name": "one_cycle"}, 1.0, 10, range(12)) == pytest.approx([*up, *down, 4e-6, 4e-6, 4e-6], rel=1e-5)
+    # Where the peak lies between two updates (0.25 * 10 - 1 = 1.5), neither has it.
+    between = rates({"name": "one_cycle", "pct_start": 0.25, "div_factor": 4}, 1.0, 10, [0, 1, 2])
+    assert between == pytest.approx([0.25, 0.25 + 0.75 * 0.75, 1 - np.sin(np.pi / 30) ** 2], rel=1e-5)
+
+
+def test_one_cycle_in_straight_lines():
+    straight = {"name": "one_cycle", "anneal": "linear", "pct_start": 0.25, "pct_final": 0.5, "div_factor": 10}
+    at, settings = [0, 3, 6, 9, 14, 18, 23, 28, 39], {**straight, "final_div_factor": 100}
+    expected = [0.1, 0.4, 0.7, 1, 0.5, 0.1, 0.1 - 0.099 * 5 / 21, 0.1 - 0.099 * 10 / 21, 0.001]
+    assert rates(settings, 1.0, 40, at) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("anneal", ["cosine", "linear"])
+@pytest.mark.parametrize("steps", [5, 10, 37, 1000])
+@pytest.mark.parametrize("start", [0.23, 0.3, 0.45])
+def test_one_cycle_is_that_of_pytorch_step_for_step(anneal, steps, start):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    linear = anneal == "linear"
+    form = {"anneal_strategy": "linear" if linear else "cos", "three_phase": linear, "cycle_momentum": False}
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, steps, pct_start=start, **form)
+    expected = []
+    for _ in range(steps):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    settings = {"name": "one_cycle", "anneal": anneal, "pct_start": start}
+    settings |= {"pct_final": 2 * start} if linear else {}
+    ours = jax.jit(jax.vmap(schedules.build(settings, 0.1, steps)))(jnp.arange(steps))
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,29 @@ def test_what_the_filters_give_is_white():
     assert kernel.shape == (2, 2, 3, 24) and kernel.dtype == np.float32
     np.testing.assert_array_equal(kernel[..., 12:], -kernel[..., :12])
     given = np.asarray(convolve(jnp.asarray(images), jnp.asarray(kernel), padding="VALID"), float).reshape(-1, 24)[:, :12]
-    np.testing.assert_allclose(np.cov(given.T, bias=True), np.eye(12), atol=2e-3)
+    np.testing.assert_allclose(given.T @ given / len(given), np.eye(12), atol=2e-3)
     raw = np.cov(images[:, :-1, :-1].reshape(-1, 3).T)
     assert abs(raw[0, 1] / raw[0, 0]) > 0.3  # they were not
+
+
+def test_no_mean_is_subtracted_as_in_airbench():
+    """By hand, 1x1 patches of two channels with mean (3, 0) and covariance diag(1, 4): E[x x^T] = diag(10, 4)."""
+    points = [(3 + a, b) for a in (-1, 1) for b in (-2, 2)]
+    kernel = whitening.filters(np.array(points, np.float32).reshape(1, 2, 2, 2), 1, epsilon=0.0)
+    np.testing.assert_allclose(kernel[0, 0, :, :2], np.diag([10**-0.5, 4**-0.5]), atol=1e-6)
+
+
+def test_filters_are_those_of_pytorch_by_airbench_s_recipe():
+    """Patches by `unfold`, the eigenvectors of X^T X / n by falling eigenvalue, over sqrt(eigenvalue + 5e-4), and negatives."""
+    torch = pytest.importorskip("torch")
+    images = correlated() + np.float32(0.7)
+    patches = torch.nn.functional.unfold(torch.tensor(images).permute(0, 3, 1, 2).double(), 2)  # [n, c * 2 * 2, places]
+    flat = patches.transpose(1, 2).reshape(-1, 12)
+    values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
+    theirs = (vectors / torch.sqrt(values + 5e-4)).flip(1).reshape(3, 2, 2, 12).permute(1, 2, 0, 3).reshape(12, 12).numpy()
+    ours = whitening.filters(images, 2).reshape(12, 24)
+    signs = np.sign((ours[:, :12] * theirs).sum(0))
+    np.testing.assert_allclose(ours, np.concatenate([theirs * signs, -theirs * signs], axis=1), rtol=1e-3, atol=1e-4)
 
 
 def test_epsilon_holds_back_directions_without_variance():

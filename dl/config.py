@@ -5,6 +5,7 @@ A file in `configs/` starts from `base()` and changes what its experiment needs,
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -63,12 +64,14 @@ def base() -> ConfigDict:
             "checkpoint_every": 0,  # 0: only at the end
             "best": {"metric": ""},  # of the checkpoint that is kept besides the latest, e.g. "validation/error"
             "early_stopping": {"metric": "", "patience": 0},  # evaluations without improvement
-            "reference": {
+            "reference": {  # the published result to be measured against
                 "metric": "",
                 "mode": "min",
                 "value": 0.0,
                 "source": "",
-            },  # the published result to be measured against
+                "dataset": "",  # what it was measured on (see `measured_on`); programs fill it in from the published setting
+                "setting": "",  # how this run differs from the published setting, or "published"; filled in likewise
+            },
         },
         convert_dict=True,
     )
@@ -76,23 +79,132 @@ def base() -> ConfigDict:
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
     """`{"optimizer.learning_rate": 0.1, ...}`, tuples as lists: what JSON would give back. Empty sections count as a value."""
+    return _leaves(json.loads(json.dumps(config.to_dict())))
 
-    def walk(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for key, value in tree.items():
-            if isinstance(value, dict) and value:
-                out |= walk(value, f"{prefix}{key}.")
-            else:
-                out[prefix + key] = value
-        return out
 
-    return walk(json.loads(json.dumps(config.to_dict())), "")
+# Raised when what a hash means changes: a default of `base()` that gets another value, say.
+HASH_VERSION = 2
+# What does not change what is learned.
+UNHASHED = ("mesh.", "reference.")
+# Sections whose keys differ from one configuration to another: there, an absent key is not one with its default.
+OPEN = ("dataset.splits.",)
+# Keys that a model, task or optimizer got after results were kept, with the value that stands for what was done before.
+LATER: dict[str, Any] = {"task.dropout": 0.0}
+# Keys that were there when runs were kept, and say nothing any more.
+REMOVED = ("best.mode", "early_stopping.mode")
+# Keys that had another name when runs were kept.
+RENAMED = {"task.anew": "task.reinitialise"}
 
 
 def config_hash(config: ConfigDict) -> str:
-    """SHA-256 of the configuration, in hexadecimal; the mesh is left out, because it does not change what is learned."""
-    kept = {key: value for key, value in flatten(config).items() if not key.startswith("mesh.")}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of the configuration, in hexadecimal.
+
+    Keys that have their default (`base()`, `LATER`) are left out, so that a key that is added with a default leaves every
+    hash as it was; the mesh and the reference are left out because they do not change what is learned.
+    """
+    defaults = {**flatten(base()), **LATER}
+    kept = {
+        key: value
+        for key, value in flatten(config).items()
+        if not key.startswith((*UNHASHED, *REMOVED))
+        and (key.startswith(OPEN) or key not in defaults or not _same(value, defaults[key]))
+    }
+    return hashlib.sha256(json.dumps([HASH_VERSION, kept], sort_keys=True).encode()).hexdigest()
+
+
+def completed(config: Mapping[str, Any]) -> ConfigDict:
+    """A configuration as it was stored, perhaps by an older version: renamed keys have today's names, new ones their default.
+
+    Args:
+        config: nested dictionaries, tuples as tuples.
+
+    Raises:
+        UserError: it lacks what every configuration has.
+    """
+    for section in ("dataset", "model", "task", "optimizer"):
+        if not isinstance(config.get(section), Mapping) or not isinstance(config[section].get("name"), str):
+            raise UserError(f"it has no {section}.name")
+    flat = {RENAMED.get(key, key): value for key, value in _leaves(config).items()}
+    defaults = _leaves(base().to_dict())
+    for key in REMOVED:
+        if key not in defaults:
+            flat.pop(key, None)
+    for key, default in defaults.items():
+        empty = default == {} and any(other.startswith(f"{key}.") for other in flat)
+        if not key.startswith(OPEN) and not empty:
+            flat.setdefault(key, default)
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *sections, name = key.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise UserError(f"{section} should be an object")
+        place[name] = value
+    return ConfigDict(nested)
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {prefix + key: value}
+    return leaves
+
+
+def _same(a: Any, b: Any) -> bool:
+    return json.dumps(a) == json.dumps(b)  # 1, 1.0 and True are three values
+
+
+# The keys of `dataset` that decide what a metric means; others say how examples are read and shown to the model.
+MEASURED = ("name", "variant", "level", "path")
+
+
+def measured_on(config: ConfigDict | Mapping[str, Any]) -> str:
+    """The data that the reference's metric is measured on: dataset and slice, such as `"mnist test"`, `"ptb word test"`.
+
+    Args:
+        config: a configuration, or the same as nested dictionaries.
+    """
+    dataset = config.get("dataset") or {}
+    split = str((config.get("reference") or {}).get("metric") or "").partition("/")[0]
+    names = [dataset.get(key) for key in MEASURED] + [(dataset.get("splits") or {}).get(split)]
+    return " ".join(str(name) for name in names if name)
+
+
+def reference(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
+    """The reference of a configuration, where it holds for the data that is configured; empty where it does not.
+
+    Args:
+        config: a configuration, or the same as nested dictionaries.
+    """
+    found = dict(config.get("reference") or {})
+    holds = found.get("metric") and found.get("dataset") in (None, "", measured_on(config))
+    return found if holds else {}
+
+
+# Overrides that leave a setting the published one.
+UNIMPORTANT = {"seed", "replicas", "replicate", "steps_per_dispatch", "log_every", "eval_every", "eval_batch_size"}
+UNIMPORTANT |= {"checkpoint_every", "dataset.workers"}
+
+
+def cite(config: ConfigDict, published: ConfigDict, variant: str, overrides: Mapping[str, Any]) -> None:
+    """Notes in `config.reference` what the reference was measured on, and how the configuration differs from its setting.
+
+    Args:
+        config: the configuration as it will be used.
+        published: what its file returns without a variant: the setting that the reference is of.
+        variant: of the configuration.
+        overrides: flat keys that were changed by flags. Whoever gives a reference by flags means it for the data given.
+    """
+    if not config.reference.get("metric"):
+        return
+    own = any(key.startswith("reference.") for key in overrides)
+    changes = [variant] * bool(variant)
+    changes += [f"{k}={v}" for k, v in overrides.items() if k not in UNIMPORTANT and not k.startswith(UNHASHED)]
+    with config.unlocked():
+        config.reference.dataset = measured_on(config if own else {**published, "reference": config.reference})
+        config.reference.setting = ", ".join(changes) or "published"
 
 
 def variants(config: ConfigDict) -> list[tuple[int, int]]:
@@ -115,7 +227,14 @@ def variants(config: ConfigDict) -> list[tuple[int, int]]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """One line for each key in which two flattened configurations differ: `"key: old -> new"`, sorted by key."""
-    missing = "(absent)"
-    keys = sorted(old.keys() | new.keys())
-    return [f"{k}: {old.get(k, missing)} -> {new.get(k, missing)}" for k in keys if old.get(k, missing) != new.get(k, missing)]
+    """One line for each key in which two flattened configurations differ: `"key: old -> new"`, sorted by key.
+
+    A key that one of them lacks has its default there, so that a key added to `base()` makes no difference.
+    """
+    defaults = {k: v for k, v in {**flatten(base()), **LATER}.items() if not k.startswith(OPEN)}
+
+    def value(config: dict[str, Any], key: str) -> Any:
+        return config.get(key, defaults.get(key, "(absent)"))
+
+    keys = sorted(key for key in old.keys() | new.keys() if key not in REMOVED)
+    return [f"{k}: {value(old, k)} -> {value(new, k)}" for k in keys if value(old, k) != value(new, k)]

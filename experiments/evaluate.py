@@ -92,6 +92,7 @@ def evaluate(
 if __name__ == "__main__":
     program.define_data()
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+    flags.register_validator("workdir", bool, "--workdir is empty: give the folder of the run.")
     flags.DEFINE_string("split", "test", "Which split: one of the run's, or TFDS's slicing syntax, e.g. train[:1000].")
     flags.DEFINE_enum("checkpoint", "latest", ["latest", "best"], "Which checkpoint.")
     flags.DEFINE_bool("ema", True, "Evaluate the moving average of the parameters, where the run kept one.")

@@ -3,13 +3,16 @@
 import importlib.util
 import os
 import re
+import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
+from dl.config import cite
 from dl.errors import UserError, unknown
 
 FLAGS = flags.FLAGS
@@ -52,6 +55,8 @@ def _parse(argv: list[str]) -> list[str]:
         # ml_collections raises what it met while it loaded the file only when something is asked of the configuration.
         if "config" in FLAGS and hasattr(FLAGS.config, "lock"):
             _check_variant(config_flags.get_config_filename(FLAGS["config"]))
+            name = config_flags.get_config_filename(FLAGS["config"])
+            note_reference(FLAGS.config, name, config_flags.get_override_values(FLAGS["config"]))
         return arguments
     except flags.Error as error:
         fail(f"{error} See --help.")
@@ -79,6 +84,19 @@ def _check_variant(name: str) -> None:
     for part in filter(None, variant.split("_")):
         if part not in words:
             raise UserError(f"{path} has no variant {variant!r}: see the text on top of it for those there are.")
+
+
+def note_reference(config: ConfigDict, name: str, overrides: Mapping[str, Any]) -> None:
+    """Notes in `config.reference` what that was measured on, and how the configuration differs from the published setting.
+
+    Args:
+        config: as `FILE[:variant]` gave it and flags changed it.
+        name: `FILE[:variant]`.
+        overrides: key -> value of the flags that changed it.
+    """
+    path, _, variant = name.partition(":")
+    if "metric" in config.get("reference", {}):
+        cite(config, runpy.run_path(path)["get_config"](), variant, overrides)
 
 
 def define_config() -> None:

@@ -2,17 +2,22 @@
 
     python -m experiments.reproduce --run=mnist_logistic,mnist_mlp:quick --manual_dir=archives   # trains, then writes the page
     python -m experiments.reproduce --collect=runs/mnist_mlp --collect=runs/mnist_lenet5          # takes finished runs
-    python -m experiments.reproduce --check                                                       # fails if it does not fit
+    python -m experiments.reproduce --check                                                       # fails if it does not hold
+
+A run is kept if it can be repeated: it comes from a commit in this repository's history, without changes, and from one
+configuration. `--check` lists the kept results that the present code no longer gives such a configuration for.
 
 The page is docs/results.md; the result files behind it lie in docs/results/. Without a flag the page is written anew, and
 so are the tables of results in the other pages (`dl.report.embedded`).
 """
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 from absl import flags
+from ml_collections import ConfigDict, config_flags
 
 from dl.errors import UserError
 from dl.report import embedded, results
@@ -36,6 +41,30 @@ def main(argv: list[str]) -> None:
             raise UserError(f"{path} does not fit its result files: run python -m experiments.reproduce")
         path.write_text(text)
         print(f"wrote {path}")
+    if FLAGS.check and (found := check(docs)):
+        raise UserError(f"{len(found)} kept results do not hold any more: {' '.join(found)} Train them again.")
+
+
+def check(docs: Path) -> list[str]:
+    """What does not hold any more of the kept results, a line each."""
+    lines = []
+    for name, result in results.kept(docs).items():
+        try:
+            found = results.problems(result, configuration(result["command"]))
+        except (OSError, AttributeError, KeyError, TypeError, ValueError, UserError, flags.Error) as error:
+            found = [f"its command gives no configuration any more ({error})"]
+        lines += [f"{name}: {line}." for line in found]
+    return lines
+
+
+def configuration(command: str) -> ConfigDict:
+    """The configuration that a command gives now."""
+    arguments = [word for word in shlex.split(command) if word.startswith("--config")]
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=["command", *arguments])
+    values(["command", *arguments])
+    found: ConfigDict = values.config
+    return found
 
 
 def train(name: str) -> Path:
@@ -62,5 +91,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("replicas", 3, "Replicas of the runs to train.", lower_bound=1)
     flags.DEFINE_string("runs", "runs", "Folder of the workdirs.")
     flags.DEFINE_string("docs", str(ROOT / "docs"), "Folder of the page.")
-    flags.DEFINE_bool("check", False, "Only check that the page fits its result files.")
+    flags.DEFINE_bool("check", False, "Only check that the page fits its result files, and that these hold.")
     program.run(main)

@@ -2,8 +2,13 @@
 
 python -m experiments.train --config=configs/digits_lenet5.py:quick --workdir=runs/digits
 python -m experiments.train --config=configs/mnist_mlp.py --workdir=runs/mlp --config.replicas=3 --manual_dir=archives
+
+Exit codes: 0 finished, 1 a mistake (one line on stderr), 75 stopped by SIGTERM, 130 stopped by Ctrl-C: after these two the same
+command goes on.
 """
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +19,18 @@ from experiments import program
 FLAGS = flags.FLAGS
 
 
+EXIT_CODES = {"SIGTERM": 75, "Ctrl-C": 130}  # 75 is EX_TEMPFAIL: a scheduler may start the same command again
+
+
 def main(argv: list[str]) -> None:
-    """Trains, evaluates, and writes result and report."""
+    """Trains, evaluates, and writes result and report; what stopped the run is in the exit code."""
     program.start_jax()
     workdir = Path(FLAGS.workdir).absolute()
-    result = train(FLAGS.config, workdir, FLAGS.data_dir, FLAGS.manual_dir, FLAGS.override_config)
+    stopped, result = begin(FLAGS.config, workdir, FLAGS.data_dir, FLAGS.manual_dir, FLAGS.override_config)
     if result:
         summarise(result, workdir)
+    if stopped:
+        sys.exit(EXIT_CODES[stopped])
 
 
 def train(
@@ -29,37 +39,49 @@ def train(
     """Trains the experiment of a configuration in a workdir.
 
     Returns:
-        The content of `result.json`, or None where SIGTERM stopped the run, or in processes other than the first.
+        The content of `result.json`, or None where the run was stopped, or in processes other than the first.
 
     Raises:
         UserError: the configuration, the data or the disk do not allow it, or the training diverged.
     """
+    return begin(config, workdir, data_dir, manual_dir, override)[1]
+
+
+def begin(
+    config: Any, workdir: Path, data_dir: str | None, manual_dir: str | None, override: bool = False
+) -> tuple[str, dict[str, Any] | None]:
+    """Trains as `train` does.
+
+    Returns:
+        What stopped the run, a key of `EXIT_CODES`, or "" where it finished; what `train` returns.
+    """
     import jax
 
     from dl import report
+    from dl.training import resume
     from dl.training import workdir as folder
     from dl.training.assembly import assemble
     from dl.training.loop import train as loop
     from dl.training.progress import Progress
+    from dl.training.result import command
 
     first = jax.process_index() == 0
     experiment = assemble(config, data_dir, manual_dir)
-    lock = folder.open_for_writing(workdir, config, override) if first else None
-    if first:  # so that evaluation finds the data again
-        given = {"data_dir": data_dir, "manual_dir": manual_dir}
-        folder.write_json(workdir / "data.json", {name: path and str(Path(path).absolute()) for name, path in given.items()})
-    total = sum(phase.steps for phase in experiment.task.phases)
-    trained = loop(experiment, workdir, Progress(total, enabled=first))
-    if not trained.finished:
+    with folder.open_for_writing(workdir, config, override) if first else nullcontext():
+        folders = {"data_dir": data_dir, "manual_dir": manual_dir}
+        begun = resume.start(experiment, workdir, folders, override, command())
+        total = sum(phase.steps for phase in experiment.task.phases)
+        trained = loop(experiment, workdir, Progress(total, enabled=first))
+        if not trained.finished:
+            if first:
+                print(f"stopped by {trained.stopped_by}, saved at step {trained.step}: start the same command again to go on.")
+            return trained.stopped_by, None
         if first:
-            print(f"stopped by {trained.stopped_by}, saved at step {trained.step}: start the same command again to go on.")
-        return None
-    result = finish(experiment, workdir, trained)
-    if first:
-        report.write(workdir)
-    if lock:
-        lock.close()
-    return result if first else None
+            resume.check_steps_taken(experiment, workdir, begun, trained.step)
+        result = finish(experiment, workdir, trained)
+        if first:
+            report.write(workdir)
+    return "", result if first else None
 
 
 def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
@@ -67,6 +89,7 @@ def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
     import jax
 
     from dl import mesh as meshes
+    from dl.training import history
     from dl.training.render import render_splits
     from dl.training.result import best, result
     from dl.training.workdir import write_json
@@ -77,6 +100,7 @@ def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
     content = result(experiment.config, experiment.task.phases, trained.step, params, trained.evaluated, trained.seconds)
     content["best"] = best(experiment, workdir)
     if jax.process_index() == 0:
+        content |= history.made_with(workdir, trained.step)
         render_splits(experiment, workdir, shown, trained.evaluated)
         write_json(workdir / "result.json", content)
     return content
@@ -100,5 +124,6 @@ if __name__ == "__main__":
     program.define_data()
     program.define_processes()
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+    flags.register_validator("workdir", bool, "--workdir is empty: give the folder of the run.")
     flags.DEFINE_bool("override_config", False, "Go on in a workdir that holds another configuration.")
     program.run(main)

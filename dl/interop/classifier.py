@@ -64,7 +64,7 @@ def load(
         UserError: the file can't be read, is of another model, or does not fit it; no name.
     """
     path = Path(path).expanduser()
-    if (path / "config.json").is_file():
+    if (path / "config.json").is_file() and not (path / FOLDER_FILE).is_file():
         if settings:
             raise UserError(f"{path} is a run, which has its model's settings: leave out {', '.join(settings)}.")
         return _named(of_run(path, dtype=dtype), name, path)

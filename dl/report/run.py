@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from dl.artifacts import Artifact
 from dl.config import flatten
+from dl.config import reference as cited
 from dl.errors import UserError
 from dl.report import artifacts
 
@@ -104,7 +105,8 @@ def read(workdir: str | os.PathLike) -> Run:
     raw = _json(path / "config.json", notes) or result.get("config") or {}
     config = flatten(ConfigDict(raw))
     final = _final(result, series)
-    reference = _reference(result.get("reference") or raw.get("reference") or {}, config, final)
+    published = result["reference"] if "reference" in result else cited(raw)  # a result has it only where it holds
+    reference = _reference(published or {}, config, final)
     name = path.resolve().name
     return Run(name, path, config, result, series, final, reference, artifacts.load(path), tuple(notes))
 

@@ -1,6 +1,7 @@
 """Checkpoints: asynchronous, the latest two and the best kept, checked when they are read. The only file that knows Orbax."""
 
-import json
+import errno
+import math
 import os
 import re
 import shutil
@@ -11,13 +12,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from dl.errors import UserError
+from dl.files import read_json
 from dl.task import Tree
 from dl.training import manifest
 
 FOLDER = "checkpoints"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 VALUE = "value"  # the name under which Orbax keeps what the best is chosen by
 
 
@@ -26,9 +30,16 @@ def _value(metrics: dict[str, float]) -> float:
 
 
 def steps(workdir: Path) -> list[int]:
-    """The steps that have a checkpoint folder, in increasing order."""
+    """The steps that have a checkpoint folder, in increasing order.
+
+    Raises:
+        UserError: the folder of checkpoints can't be read.
+    """
     folder = workdir / FOLDER
-    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.exists() else []
+    try:
+        return sorted(int(p.name) for p in folder.iterdir() if re.fullmatch("[0-9]+", p.name)) if folder.exists() else []
+    except OSError as error:
+        raise UserError(f"cannot read the checkpoints in {folder}: {error.strerror}.") from error
 
 
 def _warn(text: str) -> None:
@@ -40,7 +51,7 @@ class Writer:
     """Saves states while the training goes on.
 
     Args:
-        workdir: absolute path.
+        workdir: of the run. Checkpoints in it whose value can't be read are set aside.
         best: whether the checkpoint with the best value (given to `save`) is kept too.
         better: "lower" or "higher": which value is the best.
     """
@@ -50,7 +61,8 @@ class Writer:
         if best:
             # BestN keeps the checkpoint that comes last in increasing order of the metric.
             keep.append(BestN(get_metric_fn=_value, reverse=better == "lower", n=1, keep_checkpoints_without_metrics=False))
-        self.workdir = workdir
+        self.workdir = workdir.absolute()  # Orbax takes no other
+        _set_aside_unreadable(self.workdir)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=AnyPreservationPolicy(keep),
             best_fn=_value,
@@ -59,8 +71,8 @@ class Writer:
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
             enable_background_delete=False,
         )
-        with _disk_errors(workdir):
-            self.manager = ocp.CheckpointManager(workdir / FOLDER, options=options)
+        with _disk_errors(self.workdir):
+            self.manager = ocp.CheckpointManager(self.workdir / FOLDER, options=options)
 
     def _seal(self) -> None:
         """Called by Orbax when the arrays are written and before the folder is renamed into place."""
@@ -109,22 +121,28 @@ class _disk_errors:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, Exception) and not isinstance(error, UserError):
-            kept = steps(self.workdir)
+            kept = _steps_if_readable(self.workdir)
             saved = f"the checkpoint of step {kept[-1]} is intact" if kept else "no checkpoint was saved yet"
+            code = _code(error)
+            reason = os.strerror(code) if code else (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
+            advice = "Free some space or give" if code in FULL else "Give"
             raise UserError(
-                f"could not write a checkpoint in {self.workdir}: {_reason(error)}; {saved}. Free some space or give another "
-                f"--workdir, then start the same command again."
+                f"could not write a checkpoint in {self.workdir}: {reason}; {saved}. {advice} another --workdir, then start "
+                f"the same command again."
             ) from error
 
 
-def _reason(error: Exception) -> str:
-    """What the system said, if it did: TensorStore buries the code of it in a long text."""
+def _code(error: Exception) -> int | None:
+    """The system's error number, if there is one: TensorStore buries it in a long text."""
     code = re.search(r"os_error_code='(\d+)'", str(error))
-    if code:
-        return os.strerror(int(code[1]))
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
+    return int(code[1]) if code else error.errno if isinstance(error, OSError) else None
+
+
+def _steps_if_readable(workdir: Path) -> list[int]:
+    try:
+        return steps(workdir)
+    except UserError:
+        return []
 
 
 def restore(workdir: Path, step: int, target: Tree) -> Tree:
@@ -134,7 +152,7 @@ def restore(workdir: Path, step: int, target: Tree) -> Tree:
         UserError: the checkpoint holds another state than the configuration asks for.
     """
     checkpointer = ocp.Checkpointer(ocp.CompositeCheckpointHandler("state"))
-    folder = workdir / FOLDER / str(step)
+    folder = workdir.absolute() / FOLDER / str(step)  # Orbax takes no other
     with checkpointer:
         try:
             return checkpointer.restore(folder, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
@@ -157,7 +175,7 @@ def restore_latest(workdir: Path, target: Tree, set_aside: bool = True) -> tuple
         wrong = manifest.damage(folder)
         if wrong is None:
             state = restore(workdir, step, target)
-            if set_aside and jax.process_index() == 0:
+            if set_aside:
                 _set_aside(workdir, damaged)
             return step, state
         _warn(f"the checkpoint {folder} is damaged ({wrong}); trying the one before it.")
@@ -168,10 +186,34 @@ def restore_latest(workdir: Path, target: Tree, set_aside: bool = True) -> tuple
 
 
 def _set_aside(workdir: Path, damaged: list[int]) -> None:
-    for step in damaged:
-        shutil.rmtree(workdir / "damaged" / str(step), ignore_errors=True)
-        (workdir / "damaged").mkdir(exist_ok=True)
-        (workdir / FOLDER / str(step)).rename(workdir / "damaged" / str(step))
+    """Moves checkpoints to `damaged/`. All processes call it, with those that they found, be it none; the first one moves."""
+    _wait_for_all("looked for damaged checkpoints")
+    for step in damaged if jax.process_index() == 0 else ():
+        target = workdir / "damaged" / str(step)
+        try:
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(exist_ok=True)
+            (workdir / FOLDER / str(step)).rename(target)
+        except OSError as error:
+            raise UserError(f"cannot move the damaged {workdir / FOLDER / str(step)} away: {error.strerror}.") from error
+    _wait_for_all("set damaged checkpoints aside")
+
+
+def _wait_for_all(what: str) -> None:
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
+
+
+def _set_aside_unreadable(workdir: Path) -> None:
+    """Sets checkpoints aside whose value can't be read: Orbax would read them all, and end."""
+    damaged = []
+    for step in steps(workdir):
+        try:
+            _stored_value(workdir, step)
+        except UserError as error:
+            _warn(f"the checkpoint {workdir / FOLDER / str(step)} is damaged and was moved to damaged/: {error}")
+            damaged.append(step)
+    _set_aside(workdir, damaged)
 
 
 def restore_step(workdir: Path, step: int, target: Tree) -> Tree:
@@ -186,11 +228,56 @@ def restore_step(workdir: Path, step: int, target: Tree) -> Tree:
     return restore(workdir, step, target)
 
 
+def restore_best(workdir: Path, better: str, target: Tree) -> tuple[int, Tree] | None:
+    """The checkpoint with the best value that is whole, as (step, state), or None where there is none.
+
+    Damaged ones are named on stderr and moved to `damaged/`. Called by all processes.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    found = {step: manifest.damage(workdir / FOLDER / str(step)) for step in steps(workdir)}
+    damaged = {step: wrong for step, wrong in found.items() if wrong}
+    for step, wrong in damaged.items():
+        folder = workdir / FOLDER / str(step)
+        _warn(f"the checkpoint {folder} is damaged ({wrong}) and was moved to damaged/; the best of the others counts.")
+    _set_aside(workdir, list(damaged))
+    best = best_step(workdir, better)
+    return None if best is None else (best, restore(workdir, best, target))
+
+
 def best_step(workdir: Path, better: str) -> int | None:
-    """The step of the checkpoint with the best value, or None where none was saved with one."""
+    """The step of the checkpoint with the best value, or None where none was saved with one.
+
+    A checkpoint whose value can't be read is named on stderr and does not count.
+    """
+    return next(iter(_ranked(workdir, better)), None)
+
+
+def _ranked(workdir: Path, better: str) -> list[int]:
+    """The steps that were saved with a value, the best first, of equal values the earlier."""
     values = {}
     for step in steps(workdir):
-        stored = workdir / FOLDER / str(step) / "metrics" / "metrics"
-        if stored.exists():
-            values[step] = json.loads(stored.read_text())[VALUE]
-    return (min if better == "lower" else max)(values, key=lambda step: values[step]) if values else None
+        try:
+            value = _stored_value(workdir, step)
+        except UserError as error:
+            _warn(f"the checkpoint {workdir / FOLDER / str(step)} is damaged: {error}")
+            continue
+        if value is not None:
+            values[step] = -value if better == "higher" else value
+    return sorted(values, key=lambda step: (values[step], step))
+
+
+def _stored_value(workdir: Path, step: int) -> float | None:
+    """What the best checkpoint is chosen by; None where the checkpoint was saved without it.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = workdir / FOLDER / str(step) / "metrics" / "metrics"
+    if not path.exists():
+        return None
+    value = read_json(path, dict).get(VALUE)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise UserError(f"{path} is damaged: it should hold a finite number {VALUE!r}.")
+    return float(value)

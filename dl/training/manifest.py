@@ -27,14 +27,16 @@ def write(folder: Path) -> None:
 def damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint folder, in a few words, or None."""
     try:
-        expected = json.loads((folder / NAME).read_text())
+        expected = json.loads((folder / NAME).read_text(encoding="utf-8"))
         found = _contents(folder)
     except FileNotFoundError:
         return f"{NAME} is missing"
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"{NAME} is not readable"
     except OSError as error:
-        return str(error)
+        return f"{Path(error.filename or folder).name}: {error.strerror}"
+    if not isinstance(expected, dict):
+        return f"{NAME} is not readable"
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             state = "is missing" if name not in found else "was added" if name not in expected else "has changed"

@@ -1,6 +1,5 @@
 """A run as a program finds it in its workdir: the experiment, and the state of a checkpoint."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from dl.errors import UserError
 from dl.state import TrainState
 from dl.task import Tree
 from dl.training.assembly import Experiment, assemble
+from dl.training.workdir import read_data
 
 
 class Restored(NamedTuple):
@@ -63,7 +63,10 @@ def restore(
 
 
 def folders(workdir: Path, data_dir: str | None = None, manual_dir: str | None = None) -> tuple[str | None, str | None]:
-    """The folders of prepared sets and of archives: those given, or else where the training found them."""
-    kept = workdir / "data.json"
-    found = json.loads(kept.read_text()) if kept.exists() else {}
+    """The folders of prepared sets and of archives: those given, or else where the training found them.
+
+    Raises:
+        UserError: the file that says where is damaged.
+    """
+    found = read_data(workdir)
     return data_dir or found.get("data_dir"), manual_dir or found.get("manual_dir")

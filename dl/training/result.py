@@ -1,7 +1,6 @@
 """`result.json`: what a finished run reached, with all that is needed to say how."""
 
 import platform
-import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +11,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.config import config_hash
+from dl import provenance
+from dl.config import config_hash, reference
 from dl.state import digests
 from dl.task import Phase, Tree
 from dl.training.assembly import Experiment
@@ -38,8 +38,8 @@ def result(
     return {
         "config": config.to_dict(),
         "config_hash": config_hash(config),
-        "command": " ".join(["python", "-m", _program(), *sys.argv[1:]]),
-        "commit": commit(),
+        "command": command(),
+        "commit": provenance.commit(),
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
         "devices": devices(),
         "replicas": config.replicas,
@@ -49,19 +49,19 @@ def result(
         "phases": [phase._asdict() for phase in phases],
         "params_sha256": digests(params),
         "metrics": _statistics(evaluated),
-        "reference": config.reference.to_dict(),
+        "reference": reference(config.to_dict()),  # only where it holds for the data
     }
 
 
 def best(experiment: Experiment, workdir: Path) -> dict[str, Any] | None:
-    """What the best checkpoint reaches on all splits, with its step; None where the configuration keeps no best one."""
+    """What the best checkpoint that is whole reaches on all splits, with its step; None where there is none."""
     from dl.training import checkpoint
 
     metric = experiment.best()
-    step = checkpoint.best_step(workdir, metric.better) if metric else None
-    if step is None:
+    restored = checkpoint.restore_best(workdir, metric.better, experiment.target()) if metric else None
+    if restored is None:
         return None
-    state = checkpoint.restore_step(workdir, step, experiment.target())
+    step, state = restored
     evaluations = Evaluations(experiment)
     evaluated = {split: evaluations(state, split) for split in experiment.evaluation_splits()}
     return {"step": step, "metrics": _statistics(evaluated)}
@@ -83,17 +83,9 @@ def devices() -> dict[str, Any]:
     }
 
 
-def commit() -> str:
-    """The commit of this code, with "+changes" where the working tree differs from it; "unknown" outside a checkout."""
-    root = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+def command() -> str:
+    """The command of this program."""
+    return " ".join(["python", "-m", _program(), *sys.argv[1:]])
 
 
 def _program() -> str:

@@ -1,6 +1,7 @@
 """`experiments.convert` and `experiments.predict`: what they write and say, and what they make of bad input."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -120,6 +121,17 @@ def test_a_side_that_is_too_small_for_the_net(tmp_path):
     small = classifier.Classifier("squeezenet", {}, model, random_variables(model, 64), half, half, (64, 64, 3), 64, ())
     with pytest.raises(UserError, match="larger image"):
         predict(small, ["china"], side=8)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"model": 3}'])
+def test_a_broken_config_beside_weights_or_alone(folder, tmp_path, content):
+    shutil.copytree(folder, tmp_path / "net")
+    (tmp_path / "net" / "config.json").write_text(content)  # of somebody else, beside weights of ours
+    assert classifier.load(tmp_path / "net").name == "resnet_cifar"
+    (tmp_path / "net" / "weights.safetensors").unlink()
+    with pytest.raises(UserError, match=r"config.json (is|should)") as told:
+        classifier.load(tmp_path / "net")
+    assert "\n" not in str(told.value)
 
 
 def test_destinations(tmp_path):

@@ -5,13 +5,19 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dl.interop.classifier import load
+from dl.training.workdir import read_config
+from experiments.evaluate import evaluate
 from tests.experiments.programs import (
     CONFIG,
+    REPOSITORY,
     checkpoints,
     end,
     kill_after_first_checkpoint,
@@ -87,7 +93,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(undisturbed, workdir):
     until(lambda: (workdir / "metrics.jsonl").exists() and '"step": 10' in (workdir / "metrics.jsonl").read_text(), process)
     process.send_signal(signal.SIGTERM)
     stopped = end(process)
-    assert stopped.returncode == 0 and stopped.stderr == ""
+    assert stopped.returncode == 75 and stopped.stderr == ""  # EX_TEMPFAIL: start the same command again
     step = checkpoints(workdir)[-1]
     assert f"stopped by SIGTERM, saved at step {step}: start the same command again to go on." in stopped.stdout
     assert 10 <= step < 60 and not (workdir / "result.json").exists()
@@ -112,8 +118,30 @@ def test_another_configuration_is_refused_unless_told_otherwise(undisturbed, wor
     line = one_line(end(start("train", *flags)))
     assert "another configuration (ema: 0.9 -> 0.8; log_every: 5 -> 10)" in line and "--override_config" in line
     same_run(workdir, undisturbed[0])  # nothing was touched
-    assert end(start("train", *flags, "--override_config")).returncode == 0
-    assert result(workdir)["config"]["log_every"] == 10
+    line = one_line(end(start("train", *flags, "--override_config")))  # the run is finished
+    assert "no step is left to take" in line and "ema: 0.9 -> 0.8" in line
+    same_run(workdir, undisturbed[0])
+    ended = end(start("train", *flags, "--override_config", "--config.steps=70"))
+    assert ended.returncode == 0, ended.stderr
+    reached = result(workdir)
+    assert reached["config"]["log_every"] == 10 and reached["steps"] == 70
+    assert [part["step"] for part in reached["history"]] == [0, 60]
+    assert reached["history"][1]["differences"] == ["ema: 0.9 -> 0.8", "log_every: 5 -> 10", "steps: 60 -> 70"]
+    assert reached["history"][0]["config_hash"] == result(undisturbed[0])["config_hash"] != reached["config_hash"]
+
+
+def test_relative_paths_as_a_user_types_them(undisturbed, tmp_path, monkeypatch):
+    shutil.copytree(undisturbed[0], tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    found = load("run")
+    assert found.name == "mlp" and found.num_classes == 10
+    config = read_config(Path("run"))
+    reached = result(undisturbed[0])["metrics"]["test"]["error"]["values"]
+    assert evaluate(config, Path("run"), "test", "latest", True)[1]["error"] == reached
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    given = {"env": environment, "cwd": tmp_path, "capture_output": True, "text": True}
+    ended = subprocess.run([sys.executable, "-m", "experiments.inspect", "--workdir=run", "--methods=gradients"], **given)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_two_runs_cannot_write_to_one_workdir(workdir):

@@ -1,11 +1,12 @@
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from dl.errors import UserError
-from dl.training import checkpoint
+from dl.training import checkpoint, manifest
 from tests.training.tasks import classifier, curve, experiment, hashes, run, settings
 
 
@@ -216,3 +217,68 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"could not write a checkpoint in .*no checkpoint was saved yet"):
         checkpoint.Writer(tmp_path / "file" / "run", False, "lower").close()
+
+
+def test_a_relative_workdir_is_as_good_as_any(workdir, monkeypatch):
+    monkeypatch.chdir(workdir.parent)
+    chosen, state = saved(Path("run"), [1, 2], [0.1, 0.2], best=True)
+    assert checkpoint.steps(workdir) == [1, 2]
+    for restored in (
+        checkpoint.restore_latest(Path("run"), chosen.target()),
+        (2, checkpoint.restore_step(Path("run"), 2, chosen.target())),
+        (2, checkpoint.restore_best(Path("run"), "higher", chosen.target())[1]),
+    ):
+        assert restored[0] == 2
+        same(restored[1], state._replace(step=state.step + 2))
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, empty, lose])
+def test_of_damaged_best_checkpoints_the_next_best_counts(damage, workdir, capsys):
+    chosen, state = saved(workdir, [1, 2, 3], [0.1, 0.3, 0.2], best=True)
+    folder = workdir / "checkpoints" / "1"
+    damage(folder)
+    step, restored = checkpoint.restore_best(workdir, "lower", chosen.target())
+    assert step == 3 and (workdir / "damaged" / "1").is_dir() and checkpoint.steps(workdir) == [2, 3]
+    same(restored, state._replace(step=state.step + 3))
+    said = capsys.readouterr().err
+    assert said.startswith(f"warning: the checkpoint {folder} is damaged (") and said.count("\n") == 1
+    for other in (2, 3):
+        flip(workdir / "checkpoints" / str(other))
+    assert checkpoint.restore_best(workdir, "lower", chosen.target()) is None
+
+
+VALUES = [b"", b"{", b"[]", b"{}", b'{"value": null}', b'{"value": "0.1"}', b'{"value": NaN}', b"\xff", b'{"value": true}']
+
+
+@pytest.mark.parametrize("content", VALUES)
+def test_a_checkpoint_whose_value_cannot_be_read_is_named_and_set_aside(content, workdir, capsys):
+    _, state = saved(workdir, [1, 2, 3], [0.1, 0.3, 0.2], best=True)
+    (workdir / "checkpoints" / "1" / "metrics" / "metrics").write_bytes(content)
+    assert checkpoint.best_step(workdir, "lower") == 3
+    assert f"warning: the checkpoint {workdir / 'checkpoints' / '1'} is damaged: " in capsys.readouterr().err
+    writer = checkpoint.Writer(workdir, True, "lower")
+    said = capsys.readouterr().err
+    assert said.startswith(f"warning: the checkpoint {workdir / 'checkpoints' / '1'} is damaged and was moved to damaged/: ")
+    assert str(workdir / "checkpoints" / "1" / "metrics" / "metrics") in said and said.count("\n") == 1
+    writer.save(4, state, 0.05)
+    writer.close()
+    assert checkpoint.best_step(workdir, "lower") == 4 and (workdir / "damaged" / "1").is_dir()
+
+
+@pytest.mark.parametrize("content", [b"[]", b"3", b"null", b'"x"', b"", b"\xff", b"[" * 100_000])
+def test_a_manifest_that_is_none_is_damage(content, workdir):
+    folder = workdir / "1"
+    folder.mkdir(parents=True)
+    (folder / "sha256.json").write_bytes(content)
+    assert manifest.damage(folder) == "sha256.json is not readable"
+    (folder / "sha256.json").unlink()
+    (folder / "sha256.json").mkdir()
+    assert manifest.damage(folder) == "sha256.json: Is a directory"
+
+
+def test_a_file_in_place_of_checkpoints_is_one_line(workdir):
+    workdir.mkdir()
+    (workdir / "checkpoints").write_text("")
+    for use in (checkpoint.steps, lambda path: checkpoint.Writer(path, True, "lower")):
+        with pytest.raises(UserError, match=r"cannot read the checkpoints in .*checkpoints: Not a directory"):
+            use(workdir)

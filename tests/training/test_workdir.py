@@ -1,10 +1,13 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from dl.errors import UserError
-from dl.training.workdir import MetricsFile, open_for_writing, read_config, read_metrics, statistics, write_json
+from dl.training import history
+from dl.training.workdir import MetricsFile, open_for_writing, read_config, read_data, read_metrics, statistics, write_json
 from tests.training.tasks import settings
 
 
@@ -18,7 +21,7 @@ def test_another_configuration_is_refused_with_the_keys_that_differ(workdir):
         opened(workdir, batch_size=32, seed=5)
     assert read_config(workdir).batch_size == 16
     opened(workdir, override=True, batch_size=32).close()
-    assert read_config(workdir).batch_size == 32
+    assert read_config(workdir).batch_size == 16  # until it is known that the run can go on with it
 
 
 def test_a_key_that_came_or_went_is_named(workdir):
@@ -59,6 +62,83 @@ def test_json_is_replaced_whole_or_not_at_all(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_json_is_not_written(value, tmp_path):
+    with pytest.raises(UserError, match=r"cannot write .*x.json: a.1.b is not a finite number"):
+        write_json(tmp_path / "x.json", {"a": [1, {"b": value}]})
+    log = MetricsFile(tmp_path, 0, writing=True)
+    with pytest.raises(UserError, match=r"metrics.jsonl: loss.mean is not a finite number"):
+        write(log, 10, value=value)
+    log.close()
+    assert not (tmp_path / "x.json").exists() and not log.lines and read_metrics(tmp_path) == []
+
+
+# What a crash, a full disk, an editor or a person leaves in place of a file of JSON.
+DAMAGES = {
+    "empty": b"",
+    "cut": b'{"dataset": {"na',
+    "a list": b"[1, 2]",
+    "null": b"null",
+    "a string": b'"x"',
+    "bytes": b"\xff\xfe\x00",
+    "deep": b"[" * 100_000,
+    "no sections": b'{"seed": 1}',
+    "a section of another type": b'{"dataset": 3, "model": [], "task": {}, "optimizer": {}}',
+    "a key in a number": json.dumps(
+        {**{s: {"name": "a"} for s in ("dataset", "model", "task", "optimizer")}, "mesh": 3}
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "a folder"])
+def test_a_damaged_config_is_one_line_and_can_be_overridden(damage, workdir):
+    workdir.mkdir()
+    path = workdir / "config.json"
+    path.mkdir() if damage == "a folder" else path.write_bytes(DAMAGES[damage])
+    for read in (lambda: read_config(workdir), lambda: opened(workdir)):
+        with pytest.raises(UserError, match="config.json") as told:
+            read()
+        assert "\n" not in str(told.value)
+    assert "--override_config" in str(told.value)
+    if damage != "a folder":
+        opened(workdir, override=True).close()
+        history.begin(workdir, settings(), 0, "")
+        assert read_config(workdir).batch_size == 16
+
+
+@pytest.mark.parametrize(
+    "damage", [name for name in DAMAGES if "section" not in name and "key" not in name] + ["a folder", "types"]
+)
+def test_damaged_data_json_and_history_are_one_line(damage, workdir):
+    workdir.mkdir()
+    for name, read in {"data.json": read_data, "history.json": history.read}.items():
+        path = workdir / name
+        content = {"types": b'[{"step": "x"}]' if name == "history.json" else b'{"data_dir": 3}', **DAMAGES}
+        if damage == "a list" and name == "history.json":
+            content = {"a list": b"{}"}
+        path.mkdir() if damage == "a folder" else path.write_bytes(content[damage])
+        with pytest.raises(UserError, match=name) as told:
+            read(workdir)
+        assert "\n" not in str(told.value)
+
+
+def test_an_older_configuration_is_read_as_it_would_be_now(workdir):
+    opened(workdir).close()
+    path = workdir / "config.json"
+    old = json.loads(path.read_text())
+    del old["test_time"], old["dataset"]["margin"], old["optimizer"]["l1"]
+    old["task"]["anew"] = "head"
+    old["dataset"]["splits"] = {"train": "train"}
+    path.write_text(json.dumps(old))
+    read = read_config(workdir)
+    assert read.test_time.samples == 1 and read.dataset.margin == 0 and read.optimizer.l1 == 0.0
+    assert read.task.reinitialise == "head"
+    assert read.dataset.splits.to_dict() == {"train": "train"}  # has no split that it did not have
+    now = settings(task={"name": "classification", "reinitialise": "head"})
+    now.dataset.splits = ConfigDict({"train": "train"})
+    open_for_writing(workdir, now, False).close()  # no difference
 
 
 def test_statistics_over_replicas():
@@ -103,6 +183,52 @@ def test_a_line_cut_short_by_a_kill_is_dropped(workdir, capsys):
     assert "cut short" in capsys.readouterr().err
     MetricsFile(workdir, 20, writing=True).close()
     assert path.read_text().endswith("}\n") and len(path.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe",
+        b"3",
+        b"[]",
+        b'{"split": "train"}',
+        b'{"step": "1", "split": "train"}',
+        b'{"step": 1, "split": null}',
+        b'{"step": 1, "split": "train", "loss": NaN}',
+        b'{"step": 1, "split": "train", "loss": {"mean": 1}}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_damaged_line_is_named_and_dropped(line, workdir, capsys):
+    workdir.mkdir()
+    log = MetricsFile(workdir, 0, writing=True)
+    write(log, 10)
+    write(log, 20)
+    log.close()
+    first, second = (workdir / "metrics.jsonl").read_bytes().splitlines()
+    (workdir / "metrics.jsonl").write_bytes(b"\n".join([first, line, second]))
+    assert where(workdir) == [(10, "train", [1.0]), (20, "train", [1.0])]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"dropped line 2 of {workdir / 'metrics.jsonl'}" in said
+
+
+def test_a_folder_in_place_of_the_metrics_is_one_line(workdir):
+    (workdir / "metrics.jsonl").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cannot read .*metrics.jsonl: Is a directory"):
+        MetricsFile(workdir, 0, writing=True)
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced"])
+def test_a_workdir_that_is_taken_away_stops_the_run(how, workdir, tmp_path):
+    workdir.mkdir()
+    log = MetricsFile(workdir, 0, writing=True)
+    write(log, 10)
+    workdir.rename(tmp_path / "other") if how == "moved" else shutil.rmtree(workdir)
+    if how == "replaced":
+        workdir.mkdir()
+        (workdir / "metrics.jsonl").write_text("")
+    with pytest.raises(UserError, match=r"metrics.jsonl was removed or replaced while the run wrote to it"):
+        write(log, 20)
 
 
 def test_a_line_is_on_disk_at_once_and_is_what_was_returned(workdir):

@@ -11,21 +11,13 @@ published figure: what is compared is the order of the rows, in docs/transfer.md
 from ml_collections import ConfigDict
 
 from dl.config import base
-from dl.errors import unknown
+from dl.variants import vary
 
 HEAD = "model/conv10/.*"
-MOVED = {"linear": "", "last1": "fire9", "last3": "fire[7-9]", "finetune": ".*"}  # of the body
-VARIANTS = (*MOVED, "scratch", "words", "smoke")
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """`finetune` (the default): all layers move; `last1`, `last3`: the last fire modules; `linear`: the head alone; `scratch`:
-    all layers, reinitialised; `words`: bags of visual words, for experiments.visual_words. `smoke`, with any of them: seconds.
-    """
-    parts = variant.split("_") if variant else []
-    for part in parts:
-        if part not in VARIANTS:
-            raise unknown("variant", part, VARIANTS)
+    """All layers move."""
     config = base()
     config.update(epochs=8.0, batch_size=50, log_every=40, eval_every=200, checkpoint_every=200, eval_batch_size=250)
     config.replicas = 3
@@ -37,19 +29,8 @@ def get_config(variant: str = "") -> ConfigDict:
     config.task.weights = "squeezenet_imagenet/squeezenet_v1.0_oihw_float32.npz"
     config.task.reinitialise = ""
     config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"})
-    config.optimizer.rules = rules(next((MOVED[part] for part in parts if part in MOVED), ".*"))
-    if "scratch" in parts:
-        config.epochs = 12.0
-        config.dataset.update(mean=(0.494, 0.484, 0.448), std=(0.25, 0.25, 0.25))
-        config.task.weights = ""
-        config.optimizer.rules = ()
-    if "words" in parts:
-        config.dataset.update(size=(0, 0))
-        config.model = ConfigDict({"name": "visual_words"})
-        config.task = ConfigDict({"name": "visual_words", "words": 500, "cells": (2, 4), "stride": 2})
-    if "smoke" in parts:
-        smoke(config)
-    return config
+    config.optimizer.rules = rules(".*")
+    return vary(config, VARIANTS, variant)
 
 
 def rules(moved: str) -> tuple[dict[str, object], ...]:
@@ -61,9 +42,43 @@ def rules(moved: str) -> tuple[dict[str, object], ...]:
     return tuple(groups)
 
 
+def last1(config: ConfigDict) -> None:
+    """Fine-tuning of the last fire module and the head."""
+    config.optimizer.rules = rules("fire9")
+
+
+def last3(config: ConfigDict) -> None:
+    """Fine-tuning of the last three fire modules and the head."""
+    config.optimizer.rules = rules("fire[7-9]")
+
+
+def linear(config: ConfigDict) -> None:
+    """The head alone, on frozen features."""
+    config.optimizer.rules = rules("")
+
+
+def scratch(config: ConfigDict) -> None:
+    """All layers, reinitialised."""
+    config.epochs = 12.0
+    config.dataset.update(mean=(0.494, 0.484, 0.448), std=(0.25, 0.25, 0.25))
+    config.task.weights = ""
+    config.optimizer.rules = ()
+
+
+def words(config: ConfigDict) -> None:
+    """Bags of visual words, for experiments.visual_words."""
+    config.dataset.update(size=(0, 0))
+    config.model = ConfigDict({"name": "visual_words"})
+    config.task = ConfigDict({"name": "visual_words", "words": 500, "cells": (2, 4), "stride": 2})
+    config.optimizer.rules = rules(".*")
+
+
 def smoke(config: ConfigDict) -> None:
     """Seconds, on the embedded digits, which the network sees as they are; no weights that it needs lie at hand."""
     config.update(epochs=0.0, steps=4, batch_size=4, replicas=1, log_every=2, eval_every=4, checkpoint_every=2)
     config.dataset.update(name="digits", size=(32, 32), mean=(0.0784,), std=(0.7843,))
     if config.task.name == "classification":
         config.task.weights = ""
+
+
+VARIANTS = {"last1": last1, "last3": last3, "linear": linear, "scratch": scratch, "words": words, "smoke": smoke}

@@ -10,14 +10,21 @@ Nothing published is claimed for it. Two cores: seconds.
 from ml_collections import ConfigDict
 
 from dl.config import base
+from dl.variants import vary
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """60 passes; `quick` is the same, `smoke` takes two."""
+    """60 passes."""
     config = base()
     config.update(epochs=60.0, batch_size=64, steps_per_dispatch=23, log_every=46, eval_every=230, checkpoint_every=230)
     config.model = ConfigDict({"name": "mlp", "hidden": (128,), "activation": "relu"})
     config.optimizer.update(name="adam", learning_rate=1e-3)
-    if variant == "smoke":
-        config.update(epochs=2.0, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20)
-    return config
+    return vary(config, VARIANTS, variant)
+
+
+def smoke(config: ConfigDict) -> None:
+    """Two passes."""
+    config.update(epochs=2.0, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20)
+
+
+VARIANTS = {"smoke": smoke}

@@ -12,10 +12,11 @@ docs/results.md.
 from ml_collections import ConfigDict
 
 from dl.config import base
+from dl.variants import vary
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """25 passes; `quick` six with half as many channels (minutes on two cores), `smoke` seconds on the embedded digits."""
+    """25 passes."""
     config = base()
     config.update(epochs=25.0, batch_size=128, steps_per_dispatch=4, log_every=40, eval_every=2000, checkpoint_every=1000)
     splits = {"train": "train", "test": "test", "seen": "train[:10000]"}
@@ -23,15 +24,22 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model = ConfigDict({"name": "dcgan", "width": 64, "latent": 100, "prior": "normal", "spectral_norm": False})
     config.task = ConfigDict({"name": "adversarial", "classifier": "", "label_smoothing": 0.0, "discriminator_steps": 1})
     config.optimizer.update(name="adam", learning_rate=2e-4, b1=0.5)
-    if variant == "quick":
-        config.update(epochs=6.0, batch_size=64, eval_every=0, ema=0.99)
-        config.model.width = 32
-    if variant == "smoke":
-        config.update(
-            epochs=0.0, steps=30, batch_size=16, steps_per_dispatch=5, log_every=5, eval_every=15, checkpoint_every=15
-        )
-        config.ema = 0.9
-        config.dataset.update(name="digits", size=(28, 28), fit="resize")
-        config.dataset.splits = ConfigDict({"train": "train", "test": "test[:100]", "seen": "train[:100]"})
-        config.model.update(width=4, latent=8)
-    return config
+    return vary(config, VARIANTS, variant)
+
+
+def quick(config: ConfigDict) -> None:
+    """Six passes with half as many channels: minutes on two cores."""
+    config.update(epochs=6.0, batch_size=64, eval_every=0, ema=0.99)
+    config.model.width = 32
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds, on the embedded digits."""
+    config.update(epochs=0.0, steps=30, batch_size=16, steps_per_dispatch=5, log_every=5, eval_every=15, checkpoint_every=15)
+    config.ema = 0.9
+    config.dataset.update(name="digits", size=(28, 28), fit="resize")
+    config.dataset.splits = ConfigDict({"train": "train", "test": "test[:100]", "seen": "train[:100]"})
+    config.model.update(width=4, latent=8)
+
+
+VARIANTS = {"quick": quick, "smoke": smoke}

@@ -12,10 +12,11 @@ passes, where the paper trains on 540,000 distorted copies made beforehand.
 from ml_collections import ConfigDict
 
 from dl.config import base
+from dl.variants import vary
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The published setting; `distorted`; `quick` takes five passes, `smoke` seconds on the embedded digits."""
+    """The published setting."""
     config = base()
     config.update(epochs=20.0, batch_size=64, steps_per_dispatch=20, log_every=100, eval_every=1000, checkpoint_every=1000)
     config.dataset.update(name="mnist", splits={"train": "train", "test": "test"}, size=(32, 32), mean=(0.0784,), std=(0.7843,))
@@ -23,18 +24,28 @@ def get_config(variant: str = "") -> ConfigDict:
     config.task.update(loss="map", rubbish=0.1)
     config.optimizer.update(name="adamw", learning_rate=2e-3, weight_decay=0.05, schedule={"name": "cosine"})
     config.reference.update(metric="test/error", value=0.0095, source="LeCun et al. 1998, section III.B")
-    if variant == "distorted":
-        config.epochs = 40.0
-        config.augmentation = ConfigDict(
-            {"affine": {"degrees": 7.5, "shift": 1.5, "scale": (0.9, 1.1), "squeeze": 1.1, "shear": 7.5}}
-        )
-        config.reference.update(value=0.008, source="LeCun et al. 1998, section III.B, with distortions")
-    if variant == "quick":
-        config.epochs = 5.0
-    if variant == "smoke":
-        config.update(
-            epochs=0.0, steps=40, batch_size=32, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20
-        )
-        config.dataset.update(name="digits", fit="resize")
-        config.augmentation = ConfigDict({"affine": {"degrees": 7.5}})
-    return config
+    return vary(config, VARIANTS, variant)
+
+
+def distorted(config: ConfigDict) -> None:
+    """Random planar affine maps, and 40 passes."""
+    config.epochs = 40.0
+    config.augmentation = ConfigDict(
+        {"affine": {"degrees": 7.5, "shift": 1.5, "scale": (0.9, 1.1), "squeeze": 1.1, "shear": 7.5}}
+    )
+    config.reference.update(value=0.008, source="LeCun et al. 1998, section III.B, with distortions")
+
+
+def quick(config: ConfigDict) -> None:
+    """Five passes."""
+    config.epochs = 5.0
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds, on the embedded digits."""
+    config.update(epochs=0.0, steps=40, batch_size=32, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20)
+    config.dataset.update(name="digits", fit="resize")
+    config.augmentation = ConfigDict({"affine": {"degrees": 7.5}})
+
+
+VARIANTS = {"distorted": distorted, "quick": quick, "smoke": smoke}

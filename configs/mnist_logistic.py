@@ -11,10 +11,11 @@ epochs).
 from ml_collections import ConfigDict
 
 from dl.config import base
+from dl.variants import vary
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The published setting; `quick` is the same, `smoke` takes seconds on the embedded digits."""
+    """The published setting."""
     config = base()
     config.update(epochs=500.0, batch_size=600, steps_per_dispatch=50, log_every=83, eval_every=83, checkpoint_every=830)
     config.dataset.update(name="mnist", splits={"train": "train[:50000]", "validation": "train[50000:]", "test": "test"})
@@ -23,9 +24,13 @@ def get_config(variant: str = "") -> ConfigDict:
     config.early_stopping.update(metric="validation/error", patience=50)
     config.best.metric = "validation/error"
     config.reference.update(metric="test/error", value=0.0749, source="lisa-lab, DeepLearningTutorials, logistic regression")
-    if variant == "smoke":
-        config.update(
-            epochs=0.0, steps=60, batch_size=50, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20
-        )
-        config.dataset.update(name="digits", splits={"train": "train[:1200]", "validation": "train[1200:]", "test": "test"})
-    return config
+    return vary(config, VARIANTS, variant)
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds, on the embedded digits."""
+    config.update(epochs=0.0, steps=60, batch_size=50, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20)
+    config.dataset.update(name="digits", splits={"train": "train[:1200]", "validation": "train[1200:]", "test": "test"})
+
+
+VARIANTS = {"smoke": smoke}

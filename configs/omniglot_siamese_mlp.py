@@ -9,10 +9,11 @@ pixels, two hidden layers of 512 logistic units, 256 outputs, the weighted L1 co
 from ml_collections import ConfigDict
 
 from dl.config import base
+from dl.variants import vary
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Minutes on two cores; `quick` is a third of it, `smoke` takes seconds on the embedded digits."""
+    """Minutes on two cores."""
     config = base()
     config.update(steps=30_000, batch_size=128, steps_per_dispatch=50, log_every=500, eval_every=2500, checkpoint_every=2500)
     config.dataset.update(name="omniglot", batches="pairs", ratio=1.0, group="alphabet", size=(28, 28), fit="resize")
@@ -27,14 +28,23 @@ def get_config(variant: str = "") -> ConfigDict:
     config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"})
     config.best.metric = "validation/error"
     config.reference.update(metric="test/error", value=0.417, source="Koch, Zemel & Salakhutdinov 2015, table 3")
-    if variant == "quick":
-        config.steps = 10_000
-    if variant == "smoke":
-        config.update(steps=40, batch_size=16, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20)
-        config.dataset.update(name="digits", size=(8, 8), group="", mean=(0.0,), std=(1.0,))
-        config.dataset.splits = ConfigDict({"train": "train[:1200]", "validation": "train[1200:]", "test": "test"})
-        config.augmentation.affine.update(shift=0.5, fill=0.0)
-        config.model.hidden = (32,)
-        config.task.update(embedding=16, few_shot=((5, 1),), trials=200, pairs=1000)
-        config.reference.update(metric="", value=0.0, source="")
-    return config
+    return vary(config, VARIANTS, variant)
+
+
+def quick(config: ConfigDict) -> None:
+    """A third of the steps."""
+    config.steps = 10_000
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds, on the embedded digits."""
+    config.update(steps=40, batch_size=16, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20)
+    config.dataset.update(name="digits", size=(8, 8), group="", mean=(0.0,), std=(1.0,))
+    config.dataset.splits = ConfigDict({"train": "train[:1200]", "validation": "train[1200:]", "test": "test"})
+    config.augmentation.affine.update(shift=0.5, fill=0.0)
+    config.model.hidden = (32,)
+    config.task.update(embedding=16, few_shot=((5, 1),), trials=200, pairs=1000)
+    config.reference.update(metric="", value=0.0, source="")
+
+
+VARIANTS = {"quick": quick, "smoke": smoke}

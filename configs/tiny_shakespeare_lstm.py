@@ -15,10 +15,11 @@ the 200 characters before it first.
 from ml_collections import ConfigDict
 
 from dl.config import base
+from dl.variants import vary
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The setting for a GPU; `quick` takes minutes on two cores, `smoke` seconds on two sonnets."""
+    """The setting for a GPU."""
     config = base()
     config.update(
         epochs=60.0,
@@ -42,18 +43,25 @@ def get_config(variant: str = "") -> ConfigDict:
         name="adam", learning_rate=2e-3, schedule={"name": "warmup_cosine", "warmup_steps": 0.02}, clip_norm=1.0
     )
     config.reference.update(metric="test/loss", value=1.4697, source="karpathy/nanoGPT, README (transformer, A100)")
-    if variant == "quick":
-        config.update(epochs=4.0, batch_size=32, steps_per_dispatch=8, log_every=80, eval_every=0, checkpoint_every=800)
-        config.dataset.update(window=64)
-        config.model.update(hidden=256, embedding=256, dropout=0.0)
-        config.optimizer.update(learning_rate=4e-3)
-        config.reference.update(value=1.88, source="karpathy/nanoGPT, README (transformer, 3 minutes on a CPU)")
-    if variant == "smoke":
-        config.update(
-            epochs=0.0, steps=40, batch_size=8, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20
-        )
-        config.dataset.update(name="sonnets", window=16, eval_rows=4, eval_context=10)
-        config.model.update(hidden=32, embedding=16, dropout=0.1)
-        config.task.compare_cells = False
-        config.optimizer.update(schedule={"name": "cosine"})
-    return config
+    return vary(config, VARIANTS, variant)
+
+
+def quick(config: ConfigDict) -> None:
+    """A narrower net, 4 passes: 3 minutes on two cores."""
+    config.update(epochs=4.0, batch_size=32, steps_per_dispatch=8, log_every=80, eval_every=0, checkpoint_every=800)
+    config.dataset.update(window=64)
+    config.model.update(hidden=256, embedding=256, dropout=0.0)
+    config.optimizer.update(learning_rate=4e-3)
+    config.reference.update(value=1.88, source="karpathy/nanoGPT, README (transformer, 3 minutes on a CPU)")
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds, on two sonnets."""
+    config.update(epochs=0.0, steps=40, batch_size=8, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20)
+    config.dataset.update(name="sonnets", window=16, eval_rows=4, eval_context=10)
+    config.model.update(hidden=32, embedding=16, dropout=0.1)
+    config.task.compare_cells = False
+    config.optimizer.update(schedule={"name": "cosine"})
+
+
+VARIANTS = {"quick": quick, "smoke": smoke}

@@ -14,27 +14,14 @@ cores: seconds a row.
 from ml_collections import ConfigDict
 
 from dl.config import base
-from dl.errors import unknown
+from dl.variants import vary
 
 HEAD = "model/dense3/.*"
 BODY = {"pattern": "model/(?!dense3).*", "learning_rate_scale": 0.1}
-RULES = {
-    "finetune": ({"pattern": HEAD}, BODY),
-    "last2": ({"pattern": HEAD}, {**BODY, "pattern": "model/dense[12]/.*"}, {"pattern": "model/conv.*", "frozen": True}),
-    "linear": ({"pattern": HEAD}, {"pattern": "model/(?!dense3).*", "frozen": True}),
-}
-VARIANTS = (*RULES, "scratch", "words", "smoke")
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """`finetune` (the default): all layers move, those before the new head at a tenth of its rate; `last2`: of these the dense
-    ones; `linear`: the head alone; `scratch`: all layers, reinitialised; `words`: bags of visual words, for
-    experiments.visual_words. `smoke`, with any of them: seconds.
-    """
-    parts = variant.split("_") if variant else []
-    for part in parts:
-        if part not in VARIANTS:
-            raise unknown("variant", part, VARIANTS)
+    """All layers move, those before the new head at a tenth of its rate."""
     config = base()
     config.update(steps=1000, batch_size=50, steps_per_dispatch=20, log_every=100, eval_every=500, checkpoint_every=500)
     config.replicas = 5
@@ -44,20 +31,44 @@ def get_config(variant: str = "") -> ConfigDict:
     config.task.weights = "runs/mnist_lenet5_modern_quick"
     config.task.reinitialise = HEAD
     config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"})
-    config.optimizer.rules = RULES[next((part for part in parts if part in RULES), "finetune")]
-    if "scratch" in parts:
+    config.optimizer.rules = ({"pattern": HEAD}, BODY)
+    return vary(config, VARIANTS, variant)
+
+
+def last2(config: ConfigDict) -> None:
+    """Fine-tuning of the dense layers alone."""
+    dense = {**BODY, "pattern": "model/dense[12]/.*"}
+    config.optimizer.rules = ({"pattern": HEAD}, dense, {"pattern": "model/conv.*", "frozen": True})
+
+
+def linear(config: ConfigDict) -> None:
+    """The head alone, on frozen features."""
+    config.optimizer.rules = ({"pattern": HEAD}, {"pattern": BODY["pattern"], "frozen": True})
+
+
+def scratch(config: ConfigDict) -> None:
+    """All layers, reinitialised."""
+    config.task.update(weights="", reinitialise="")
+    config.optimizer.rules = ()
+
+
+def words(config: ConfigDict) -> None:
+    """Bags of visual words, for experiments.visual_words."""
+    config.dataset.update(size=(0, 0))
+    config.model = ConfigDict({"name": "visual_words"})
+    config.task = ConfigDict({"name": "visual_words", "words": 200, "cells": (1, 2), "stride": 1})
+    config.optimizer.rules = ({"pattern": HEAD}, BODY)
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds, on the embedded digits, from no other run's weights."""
+    config.update(steps=20, batch_size=16, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=10)
+    config.dataset.update(name="digits")
+    if config.task.name == "visual_words":
+        config.dataset.update(size=(16, 16), fit="resize")
+        config.task.update(words=100, sample=10_000)
+    else:
         config.task.update(weights="", reinitialise="")
-        config.optimizer.rules = ()
-    if "words" in parts:
-        config.dataset.update(size=(0, 0))
-        config.model = ConfigDict({"name": "visual_words"})
-        config.task = ConfigDict({"name": "visual_words", "words": 200, "cells": (1, 2), "stride": 1})
-    if "smoke" in parts:
-        config.update(steps=20, batch_size=16, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=10)
-        config.dataset.update(name="digits")
-        if "words" in parts:
-            config.dataset.update(size=(16, 16), fit="resize")
-            config.task.update(words=100, sample=10_000)
-        else:
-            config.task.update(weights="", reinitialise="")
-    return config
+
+
+VARIANTS = {"last2": last2, "linear": linear, "scratch": scratch, "words": words, "smoke": smoke}

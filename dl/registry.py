@@ -14,14 +14,28 @@ from typing import Any
 from dl.errors import UserError, unknown
 
 
-@functools.cache
 def public(package: str, table: str = "PUBLIC") -> Mapping[str, Callable[..., Any]]:
-    """Every name in the dictionaries `table` of the modules of `package`; the modules are imported on the first call.
+    """Every function in the dictionaries `table` of the modules of `package`; the modules are imported on the first call.
 
     Raises:
         ValueError: two modules offer the same name (a mistake in the project, not of the user).
     """
-    found: dict[str, Callable[..., Any]] = {}
+    return _collected(package, table)
+
+
+def settings(package: str) -> Mapping[str, Mapping[str, Any]]:
+    """Name -> setting -> default, of the dictionaries `SETTINGS` of the modules of `package`, for functions that take theirs
+    from the configuration and not as arguments.
+
+    Raises:
+        ValueError: two modules offer the same name.
+    """
+    return _collected(package, "SETTINGS")
+
+
+@functools.cache
+def _collected(package: str, table: str) -> Mapping[str, Any]:
+    found: dict[str, Any] = {}
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         for name, value in getattr(importlib.import_module(f"{package}.{module.name}"), table, {}).items():
             if name in found:

@@ -9,6 +9,7 @@ that the table, `--help` and the errors cannot disagree with what is done.
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -29,7 +30,7 @@ def vary(config: ConfigDict, table: Variants, variant: str) -> ConfigDict:
     varied = _applied(config, table, names)
     for name in names if len(names) > 1 else ():
         rest = [other for other in names if other != name]
-        if flatten(_applied(config, table, rest)) == flatten(varied):
+        if _settings(_applied(config, table, rest)) == _settings(varied):
             raise UserError(f"the variant {name!r} changes nothing beside {'_'.join(rest)!r}: leave it out.")
     return varied
 
@@ -56,6 +57,11 @@ def split(variant: str, table: Variants) -> list[str]:
 def described(table: Variants) -> dict[str, str]:
     """Name -> one line that says what the variant is."""
     return {name: (inspect.getdoc(change) or "").partition("\n")[0] for name, change in table.items()}
+
+
+def _settings(config: ConfigDict) -> dict[str, Any]:
+    """What is done; the number that it is measured against is not."""
+    return {key: value for key, value in flatten(config).items() if not key.startswith("reference.")}
 
 
 def _applied(config: ConfigDict, table: Variants, names: Sequence[str]) -> ConfigDict:

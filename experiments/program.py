@@ -1,10 +1,11 @@
 """What every program shares: flags, one-line errors, JAX set up before its first use."""
 
 import importlib.util
+import itertools
 import os
 import re
-import runpy
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from dl.config import cite
-from dl.errors import UserError, unknown
+from dl.config import cite, flatten
+from dl.errors import UserError
+from experiments import config_file
 
 FLAGS = flags.FLAGS
+FOLDERS = ("workdir", "data_dir", "manual_dir")  # an empty name would be the current folder
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -49,41 +52,45 @@ def _tell(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    """The flags; a mistake in a config's name, key or value is a line, not a traceback."""
+    """The flags; a mistake in a config's file, name, key or value is a line, not a traceback."""
     try:
-        arguments = FLAGS(argv)
-        # ml_collections raises what it met while it loaded the file only when something is asked of the configuration.
-        if "config" in FLAGS and hasattr(FLAGS.config, "lock"):
-            _check_variant(config_flags.get_config_filename(FLAGS["config"]))
-            name = config_flags.get_config_filename(FLAGS["config"])
+        argv = FLAGS.read_flags_from_files(argv, force_gnu=True)
+        if asks_for_help(argv[1:]):
+            print(usage(argv))
+            sys.exit(0)
+        said: list[str] = []
+        if _has_config():
+            name, config, argv, said = _read_config(argv)
+            arguments = _set(config, argv)
             note_reference(FLAGS.config, name, config_flags.get_override_values(FLAGS["config"]))
+        else:
+            arguments = FLAGS(argv)
+        for name in FOLDERS:
+            if name in FLAGS and FLAGS[name].value == "":
+                raise UserError(f"--{name} is empty: name a folder, or leave the flag out.")
+        for line in said:
+            print(f"note: {line}", file=sys.stderr)
         return arguments
     except flags.Error as error:
         fail(f"{error} See --help.")
     except UserError as error:
         fail(error)
-    except OSError:
-        path = config_flags.get_config_filename(FLAGS["config"])
-        fail(unknown("config file", path.partition(":")[0], map(str, Path("configs").glob("*.py"))))
-    except AttributeError as error:  # an unknown key; ml_collections names the nearest one
-        inner = error.args[0] if error.args else error  # a KeyError, whose own text is quoted twice
-        fail(f"the configuration has no such key: {inner.args[0] if isinstance(inner, KeyError) else inner}")
-    except (KeyError, TypeError, ValueError) as error:
-        fail(f"the configuration cannot be set so: {error}")
     raise AssertionError("fail() does not return")
 
 
-def _check_variant(name: str) -> None:
-    """Refuses a variant that the config's file does not speak of: it would quietly train the published setting.
+def _set(config: ConfigDict, argv: list[str]) -> list[str]:
+    """Makes a flag of every key that the command line gives, and parses them all.
 
     Raises:
-        UserError: no part of the file has the variant's words (several are joined by "_").
+        UserError: a value that a key cannot have.
     """
-    path, _, variant = name.partition(":")
-    words = set(re.findall(r"[a-zA-Z0-9]+", Path(path).read_text()))
-    for part in filter(None, variant.split("_")):
-        if part not in words:
-            raise UserError(f"{path} has no variant {variant!r}: see the text on top of it for those there are.")
+    text = FLAGS["config"].help
+    delattr(FLAGS, "config")
+    try:
+        config_flags.DEFINE_config_dict("config", config, text, sys_argv=argv)
+        return FLAGS(argv)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"the configuration cannot be set so: {error}") from error
 
 
 def note_reference(config: ConfigDict, name: str, overrides: Mapping[str, Any]) -> None:
@@ -96,15 +103,111 @@ def note_reference(config: ConfigDict, name: str, overrides: Mapping[str, Any]) 
     """
     path, _, variant = name.partition(":")
     if "metric" in config.get("reference", {}):
-        cite(config, runpy.run_path(path)["get_config"](), variant, overrides)
+        cite(config, config_file.load(path), variant, overrides)
 
 
-def define_config() -> None:
+def _has_config() -> bool:
+    """Whether the program takes one config, as `define_config` defines it."""
+    return FLAGS.find_module_defining_flag("config") == __name__
+
+
+def asks_for_help(arguments: list[str]) -> bool:
+    """Whether `--help` is among the flags; `--helpfull` and others are left to absl."""
+    flags_alone = itertools.takewhile(lambda argument: argument != "--", arguments)
+    return any(argument in ("--help", "-help", "-h", "-?", "--helpshort") for argument in flags_alone)
+
+
+def usage(argv: list[str]) -> str:
+    """What the program does, its own flags, and the variants of the config that is named.
+
+    Raises:
+        UserError: a config is named that cannot be read.
+    """
+    lines = [(sys.modules["__main__"].__doc__ or "").strip(), "", "Flags:", ""]
+    by_module = FLAGS.flags_by_module_dict()
+    ours = [
+        flag
+        for module, found in by_module.items()
+        if module.startswith("experiments.") or module == sys.argv[0]
+        for flag in found
+    ]
+    for flag in sorted(ours, key=lambda flag: (flag.name != "config", flag.name)):
+        default = "" if flag.default in (None, False, []) else f" (default {flag.default})"
+        value = "" if flag.boolean else f"={_form(flag)}"
+        lines += textwrap.wrap(f"--{flag.name}{value}", 118, initial_indent="  ")
+        lines += textwrap.wrap(f"{_meaning(flag)}{default}", 118, initial_indent="      ", subsequent_indent="      ")
+    if _has_config():
+        named, _ = _named_config(argv)
+        lines += ["", *_variants((named or FLAGS["config"].default or "").partition(":")[0])]
+    return "\n".join(lines)
+
+
+def _meaning(flag: flags.Flag[Any]) -> str:
+    """Without what absl adds about choices and repetition, which the form of the flag says."""
+    text, several, _ = (flag.help or "").partition(";\n    repeat this option")
+    return re.sub(r"^<[^>]*>: ", "", text) + (" May be given several times." if several else "")
+
+
+def _form(flag: flags.Flag[Any]) -> str:
+    if flag.name == "config":
+        return "FILE[:VARIANT]"
+    choices = getattr(flag.parser, "enum_values", None)
+    return "|".join(choices) if choices else "N" if flag.flag_type() in ("int", "multi int", "float", "multi float") else "..."
+
+
+def _variants(path: str) -> list[str]:
+    """The lines about the variants of a config."""
+    if not path:
+        files = ", ".join(file.stem for file in sorted(Path("configs").glob("*.py")))
+        return ["With --config=configs/NAME.py, its variants are shown here.", *textwrap.wrap(f"Configs: {files}.", 120)]
+    table = config_file.variants(path)
+    lines = [f"  :{name:16s} {line}" for name, line in table.items()]
+    return [f"Variants of {path} (none is the published setting; several are joined by _):", "", *lines]
+
+
+def _read_config(argv: list[str]) -> tuple[str, ConfigDict, list[str], list[str]]:
+    """What `--config` says; its configuration, with every key that is given; the rest of the flags; what is to be said."""
+    named, argv = _named_config(argv)
+    named = named if named is not None else FLAGS["config"].default
+    if not named:
+        raise UserError("give the experiment: --config=configs/NAME.py[:variant]. See --help.")
+    config, said = config_file.load(named), []
+    given = overrides(argv)
+    there = flatten(config)
+    if any(key not in there or key.rpartition(".")[2] in ("name", "batches") for key in given):
+        from dl.training.settings import prepare  # knows every model, task and source, and so imports them
+
+        said = prepare(config, given)
+    return named, config, argv, said
+
+
+def _named_config(argv: list[str]) -> tuple[str | None, list[str]]:
+    """The value of the last `--config`, and the command line without it."""
+    named, rest, arguments = None, argv[:1], iter(argv[1:])
+    for argument in arguments:
+        if argument == "--":
+            rest += [argument, *arguments]
+        elif argument in ("--config", "-config"):
+            named = next(arguments, "")
+        elif argument.startswith(("--config=", "-config=")):
+            named = argument.partition("=")[2]
+        else:
+            rest.append(argument)
+    return named, rest
+
+
+def overrides(argv: list[str]) -> dict[str, str]:
+    """Key -> value of each `--config.KEY=VALUE` or `--config.KEY VALUE`; the last one of a key counts."""
+    found = {}
+    for argument, following in itertools.zip_longest(argv[1:], argv[2:], fillvalue=""):
+        if match := re.fullmatch(r"--?(?:no)?config\.([^=]+)(?:=(.*))?", argument, re.DOTALL):
+            found[match[1]] = following if match[2] is None else match[2]
+    return found
+
+
+def define_config(default: str | None = None) -> None:
     """`--config=configs/NAME.py[:variant]` and the flags that override its keys."""
-    config_flags.DEFINE_config_file(
-        "config", None, "The experiment: configs/NAME.py[:variant]; --config.KEY=VALUE overrides a key."
-    )
-    flags.mark_flag_as_required("config")
+    flags.DEFINE_string("config", default, "The experiment; --config.KEY=VALUE overrides a key.")
 
 
 def define_data() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 from dl.errors import UserError
 from experiments import program
@@ -127,7 +127,7 @@ SETTINGS = (
 )
 
 if __name__ == "__main__":
-    config_flags.DEFINE_config_file("config", str(CONFIG), "Of this or another network; --config.KEY=VALUE overrides a key.")
+    program.define_config(str(CONFIG))
     flags.DEFINE_string("content", None, "The photograph; none: the style alone.")
     flags.DEFINE_multi_string("style", None, "A painting; may be given several times.")
     flags.DEFINE_multi_float("style_weight", None, "Of each style, in their order; alike by default.", lower_bound=0.0)

@@ -18,9 +18,9 @@ FLAGS = {
     "flag": (["--wrokdir=x"], ["Unknown command line flag 'wrokdir'", "Did you mean: workdir"]),
     "config file": (
         ["--config=configs/digits_lenet.py"],
-        ["unknown config file", "Did you mean 'configs/digits_lenet5.py'?", "Choices:"],
+        ["there is no such config file", "Did you mean 'configs/digits_lenet5.py'?", "Choices:"],
     ),
-    "variant": (["--config=configs/digits_lenet5.py:smoky"], ["digits_lenet5.py has no variant 'smoky'"]),
+    "variant": (["--config=configs/digits_lenet5.py:smoky"], ["configs/digits_lenet5.py: unknown variant 'smoky'. Did you mean 'smoke'? Choices: quick, smoke."]),
     "dataset": (["--config.dataset.name=diggits"], ["unknown dataset 'diggits'. Did you mean 'digits'?", "mnist"]),
     "mesh": (["--config.mesh.data=3"], ["needs 3 devices, there are 1", "JAX_NUM_CPU_DEVICES=3"]),
     "activation": (["--config.model.activation=rellu"], ["unknown activation 'rellu'. Did you mean 'relu'?", "tanh"]),

@@ -220,3 +220,14 @@ def build_players(config: ConfigDict, info: Info) -> Players:
 
 
 PUBLIC = {"adversarial": build}
+SETTINGS = {
+    "adversarial": {
+        "loss": "non_saturating",
+        "discriminator_steps": 1,
+        "label_smoothing": 0.0,
+        "discriminator_optimizer": {},
+        "classifier": "",
+        "confident": 0.9,
+        "parzen": False,
+    }
+}

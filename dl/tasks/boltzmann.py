@@ -158,8 +158,8 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     """
     settings: dict[str, Any] = config.task.to_dict()
     for key in settings:
-        if key not in SETTINGS:
-            raise unknown("setting of the task 'restricted_boltzmann_machine'", key, SETTINGS)
+        if key != "name" and key not in SETTINGS["restricted_boltzmann_machine"]:
+            raise unknown("setting of the task 'restricted_boltzmann_machine'", key, SETTINGS["restricted_boltzmann_machine"])
     model = build_stack(config, info)
     if not isinstance(model, DeepBeliefNet) or len(model.hidden) != 1:
         raise UserError(
@@ -174,5 +174,5 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     )
 
 
-SETTINGS = ("name", "k", "chains")
+SETTINGS = {"restricted_boltzmann_machine": {"k": 1, "chains": 0}}
 PUBLIC = {"restricted_boltzmann_machine": build}

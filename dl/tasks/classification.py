@@ -260,3 +260,15 @@ def test_time_views(config: ConfigDict) -> Callable[[jax.Array, Batch], Batch] |
 
 
 PUBLIC = {"classification": build}
+SETTINGS = {
+    "classification": {
+        "loss": "cross_entropy",
+        "smoothing": 0.0,
+        "rubbish": 0.1,
+        "auxiliary": 0.0,
+        "weights": "",
+        "reinitialise": "",
+        "frozen_statistics": True,
+        "whitened": "",
+    }
+}

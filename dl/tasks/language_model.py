@@ -230,3 +230,4 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
 
 
 PUBLIC = {"language_model": build}
+SETTINGS = {"language_model": {"summed": False, "compare_cells": False}}

@@ -33,6 +33,7 @@ from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Pair, Phas
 from dl.tasks import boltzmann, classification
 from dl.tasks.reconstruction import (
     EXAMINED,
+    NOISE,
     SHOWN,
     build_stack,
     check_pixels,
@@ -218,10 +219,11 @@ def _build(
     )
 
 
-def _check(config: ConfigDict, allowed: tuple[str, ...]) -> dict[str, Any]:
+def _check(config: ConfigDict) -> dict[str, Any]:
     settings: dict[str, Any] = config.task.to_dict()
+    allowed = SETTINGS[settings["name"]]
     for key in settings:
-        if key not in allowed:
+        if key != "name" and key not in allowed:
             raise unknown(f"setting of the task {settings['name']!r}", key, allowed)
     return settings
 
@@ -235,7 +237,7 @@ def build_autoencoder(config: ConfigDict, info: Info, steps: int) -> Task:
     Raises:
         UserError: an unknown model, loss, noise or setting, as many amounts as there are no layers, data without labels.
     """
-    settings = _check(config, ("name", "pretraining", "finetune", "dropout", "loss", "noise", "contraction"))
+    settings = _check(config)
     model = build_stack(config, info)
     image = jnp.zeros((1, *info.shapes["image"]))
     layers = len(jax.eval_shape(lambda key: model.init(key, image), jax.random.key(0))["params"])
@@ -258,7 +260,7 @@ def build_belief_net(config: ConfigDict, info: Info, steps: int) -> Task:
     Raises:
         UserError: another model than a deep belief net, an unknown setting, data without labels, pixels that are not in 0..1.
     """
-    settings = _check(config, ("name", "pretraining", "finetune", "dropout", "k"))
+    settings = _check(config)
     model = build_stack(config, info)
     if not isinstance(model, DeepBeliefNet):
         raise UserError(f"the task 'deep_belief_net' needs the model of that name, not {config.model.name!r}.")
@@ -266,4 +268,13 @@ def build_belief_net(config: ConfigDict, info: Info, steps: int) -> Task:
     return _build(config, info, steps, model, divergence_loss(model, boltzmann.sweeps_of(settings)))
 
 
+_SHARED = {
+    "pretraining": {"steps": 0, "stream": "train", "optimizer": {"name": "sgd", "learning_rate": 0.1}},
+    "finetune": "all",
+    "dropout": 0.0,
+}
+SETTINGS = {
+    "stacked_autoencoder": {**_SHARED, "loss": "squared_error", "noise": NOISE, "contraction": 0.0},
+    "deep_belief_net": {**_SHARED, "k": 1},
+}
 PUBLIC = {"stacked_autoencoder": build_autoencoder, "deep_belief_net": build_belief_net}

@@ -234,8 +234,8 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     """
     settings: dict[str, Any] = config.task.to_dict()
     for key in settings:
-        if key not in SETTINGS:
-            raise unknown("setting of the task 'reconstruction'", key, SETTINGS)
+        if key != "name" and key not in SETTINGS["reconstruction"]:
+            raise unknown("setting of the task 'reconstruction'", key, SETTINGS["reconstruction"])
     model = build_stack(config, info)
     contraction = weight(settings, "contraction")
     layers = jax.eval_shape(lambda k: model.init(k, jnp.zeros((1, *info.shapes["image"]))), jax.random.key(0))["params"]
@@ -253,5 +253,6 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     )
 
 
-SETTINGS = ("name", "loss", "noise", "contraction", "sparsity")
+NOISE = {"name": "none", "amount": 0.0}
+SETTINGS = {"reconstruction": {"loss": "squared_error", "noise": NOISE, "contraction": 0.0, "sparsity": 0.0}}
 PUBLIC = {"reconstruction": build}

@@ -260,3 +260,4 @@ def _check(settings: Settings, config: ConfigDict, info: Info) -> None:
 
 
 PUBLIC = {"similarity": build}
+SETTINGS = {"similarity": Settings._field_defaults}

@@ -304,3 +304,4 @@ def _targets(network: Network, subject: Subject, settings: dict[str, Any]) -> Tr
 
 
 PUBLIC = {"style_transfer": build}
+SETTINGS = {"style_transfer": DEFAULTS}

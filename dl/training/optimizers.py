@@ -39,7 +39,7 @@ from dl.training.schedules import number, plain
 
 Tree = Any  # a pytree of arrays
 _COMMON = ("learning_rate", "schedule", "clip_norm", "l1", "l2", "rules")
-_NOT_SETTINGS = (
+NOT_SETTINGS = (
     "learning_rate",
     "mask",
     "weight_decay_mask",
@@ -196,7 +196,7 @@ def _counted(
 
 def _checked(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the optimizer `name` itself: known, and numbers where its defaults are, whole ones made floats."""
-    takes = {key: p.default for key, p in inspect.signature(OPTIMIZERS[name]).parameters.items() if key not in _NOT_SETTINGS}
+    takes = {key: p.default for key, p in inspect.signature(OPTIMIZERS[name]).parameters.items() if key not in NOT_SETTINGS}
     out: dict[str, Any] = {}
     for key, value in settings.items():
         if key not in takes:

@@ -45,8 +45,8 @@ from dl import registry
 from dl.errors import UserError, unknown
 
 Rate = float | jax.Array  # a scalar; an array may be traced, so that replicas can differ in their rates
-_WARMUP = ("warmup_steps", "warmup_from")
-_OWN_WARMUP = ("one_cycle",)
+WARMUP = ("warmup_steps", "warmup_from")
+OWN_WARMUP = ("one_cycle",)
 
 
 def build(settings: Mapping[str, Any] | ConfigDict, learning_rate: Rate, steps: int) -> optax.Schedule:
@@ -69,7 +69,7 @@ def build(settings: Mapping[str, Any] | ConfigDict, learning_rate: Rate, steps: 
     if name not in SCHEDULES:
         raise unknown("schedule", str(name), SCHEDULES)
     takes = set(inspect.signature(SCHEDULES[name]).parameters) - {"rate", "steps", "warmup"}
-    takes |= set() if name in _OWN_WARMUP else set(_WARMUP)
+    takes |= set() if name in OWN_WARMUP else set(WARMUP)
     for key in chosen:
         if key not in takes:
             raise unknown(f"setting of schedule {name!r}", key, takes)

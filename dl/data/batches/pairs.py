@@ -101,3 +101,4 @@ def _check(ids: Identities, least_classes: int, least_examples: int) -> None:
 
 
 PUBLIC = {"pairs": pairs, "classes": classes}
+SETTINGS = {"pairs": {"ratio": 1.0, "group": ""}, "classes": {"per_class": 4}}

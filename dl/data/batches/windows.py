@@ -117,3 +117,4 @@ def rows(source: Source, settings: Mapping[str, Any]) -> Arrays:
 PUBLIC = {"windows": windows}
 EPOCH = {"windows": windows_per_epoch}
 EVALUATION = {"windows": rows}
+SETTINGS = {"windows": {"window": 0, "shift": False, "eval_rows": 1, "eval_context": 0}}

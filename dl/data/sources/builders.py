@@ -213,3 +213,6 @@ def _fingerprint(builder: Any, renamed: dict[str, str], shapes: dict[str, tuple[
 def _without_advice() -> None:
     """TFDS advises OpenCV once a process, as a warning; Pillow does here."""
     logging.getLogger("absl").addFilter(lambda record: "OpenCV is not installed" not in record.getMessage())
+
+
+SETTINGS = {"tfds": {"image": "", "label": "", "memory_limit": MEMORY_LIMIT}}  # of any set that TFDS has prepared

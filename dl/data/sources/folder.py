@@ -194,3 +194,4 @@ def _check_one_size(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> 
 
 
 PUBLIC = {"folder": load_folder}
+SETTINGS = {"folder": {"split_by": "image", "memory_limit": MEMORY_LIMIT}}

@@ -64,3 +64,4 @@ def load_gaussian_mixture(settings: ConfigDict, data_dir: str | None = None, man
 
 
 PUBLIC = {"gaussian_mixture": load_gaussian_mixture}
+SETTINGS = {"gaussian_mixture": {"layout": "ring", "components": 8, "radius": 2.0, "deviation": 0.1}}

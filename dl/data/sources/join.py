@@ -54,3 +54,4 @@ def _wanted(specs: list[str], prefixes: list[str]) -> dict[str, list[str]]:
 
 
 PUBLIC = {"join": load_join}
+SETTINGS: Mapping[str, Mapping[str, object]] = {"join": {"parts": {}}}

@@ -32,3 +32,4 @@ def load_random_images(settings: ConfigDict, data_dir: str | None, manual_dir: s
 
 
 PUBLIC = {"random_images": load_random_images}
+SETTINGS = {"random_images": {"shape": (28, 28, 1), "examples": 4096}}

@@ -33,3 +33,4 @@ def load_random_text(settings: ConfigDict, data_dir: str | None, manual_dir: str
 
 
 PUBLIC = {"random_text": load_random_text}
+SETTINGS = {"random_text": {"examples": 100_000, "level": ""}}

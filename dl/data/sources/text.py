@@ -232,3 +232,4 @@ def _ptb_zip(path: Path) -> dict[str, str]:
 
 
 PUBLIC = {"text": load_text, "sonnets": load_sonnets, "tiny_shakespeare": load_tiny_shakespeare, "ptb": load_ptb}
+SETTINGS = {name: {"level": "", "encoding": "utf-8"} for name in PUBLIC}

@@ -1,0 +1,96 @@
+"""What a program says of itself and of its config: `--help`, and files that are none."""
+
+import json
+
+import pytest
+
+from dl.errors import UserError
+from experiments import config_file
+from experiments.program import asks_for_help, overrides
+from tests.experiments.programs import CONFIG, end, one_line, start
+
+GOOD = "from dl.config import base\n\n\ndef get_config(variant=''):\n    config = base()\n"
+FILES = {
+    "syntax": (b"x = 1\ndef get_config(:\n", ":2: SyntaxError"),
+    "import": (b"import nothing_of_that_name\n", ":1: ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+    "bytes": (bytes(range(256)), "SyntaxError"),
+    "no utf-8": (b'"""\xff\xfe"""\n', "SyntaxError"),
+    "empty": (b"", "has no function get_config"),
+    "exit": (b"import sys\nsys.exit(3)\n", ":2: SystemExit: 3"),
+    "dict": (b"def get_config(variant=''):\n    return {'seed': 0}\n", "returns dict, not a ConfigDict"),
+    "nothing": (GOOD.encode(), "returns NoneType, not a ConfigDict"),
+    "no argument": (b"def get_config():\n    return 1 / 0\n", "TypeError"),
+    "error": (b"def get_config(variant=''):\n    x = 1\n    return 1 / 0\n", ":3: ZeroDivisionError: division by zero"),
+    "key": (f"{GOOD}    config.lock()\n    config.batch_sice = 3\n".encode(), ":7: AttributeError: "),
+    "section": (f"{GOOD}    del config.optimizer\n    return config\n".encode(), "lacks config.optimizer: start from"),
+    "name": (f"{GOOD}    config.model = {{}}\n    return config\n".encode(), "lacks config.model.name: start from"),
+    "inner": (f"{GOOD}    del config.best.mode\n    return config\n".encode(), "lacks config.best.mode: start from"),
+    "value": (
+        f"{GOOD}    del config.model\n    config.model = 'mlp'\n    return config\n".encode(),
+        "gives config.model='mlp', which must be a section",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), FILES.values(), ids=FILES)
+def test_a_file_that_gives_no_configuration(content, said, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        config_file.load(str(path))
+    message = " ".join(str(caught.value).split())
+    assert message.startswith(str(path)) and said in message, message
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(
+        UserError, match=r"there is no such config file: .*Did you mean 'configs/digits_mlp.py'.*Choices: .*mnist"
+    ):
+        config_file.load("configs/digit_mlp.py")
+    with pytest.raises(UserError, match="there is no such config file"):
+        config_file.load(str(tmp_path))
+
+
+def test_a_word_of_the_file_is_no_variant(tmp_path):
+    for name in ("configs/mnist_lenet5.py:distortions", "configs/imagenet_resnet50.py:random", f"{CONFIG}:dropout"):
+        with pytest.raises(UserError, match=r"unknown variant .*Choices: "):
+            config_file.load(name)
+    assert config_file.load("configs/mnist_lenet5.py:distorted").epochs == 40.0
+
+
+def test_overrides_of_both_forms():
+    argv = ["train", "--config.seed=1", "-config.model.name", "mlp", "--noconfig.task.relative", "--config.seed=2", "--x=3"]
+    assert overrides(argv) == {"seed": "2", "model.name": "mlp", "task.relative": "--config.seed=2"}
+    assert asks_for_help(["--seed=1", "--help"]) and not asks_for_help(["--", "--help"])
+
+
+def test_a_missing_file_with_overrides_is_one_line():
+    line = one_line(end(start("train", "--config=configs/nothing.py", "--config.seed=1", "--workdir=x")))
+    assert line.startswith("there is no such config file: 'configs/nothing.py'.")
+
+
+def test_help_shows_the_flags_of_the_program_and_the_variants_of_the_config():
+    shown = end(start("train", "--config=configs/mnist_sda.py", "--help"))
+    assert shown.returncode == 0 and not shown.stderr
+    for flag in ("--config=FILE", "--workdir=", "--data_dir=", "--manual_dir=", "--override_config", "--process_id=N"):
+        assert f"\n  {flag}" in shown.stdout
+    assert "alsologtostderr" not in shown.stdout
+    assert ":labels100        Fine-tuning on 100 images, pretraining on all." in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "flags"), [("evaluate", ("--split=", "--workdir=", "--set=")), ("crash", ("--config=", "--workdir="))]
+)
+def test_help_of_other_programs(program, flags):
+    shown = end(start(program, "--help"))
+    assert shown.returncode == 0
+    for flag in flags:
+        assert f"\n  {flag}" in shown.stdout
+
+
+def test_another_model_by_flag(tmp_path):
+    flags = ("--config.model.name=resnet_cifar", "--config.model.depth=8", "--config.model.width=4")
+    explained = end(start("explain", "--config=configs/digits_mlp.py", *flags, "--json"))
+    assert explained.returncode == 0, explained.stderr
+    assert "settings of 'mlp' are dropped: activation='relu', hidden=(128,)." in explained.stderr
+    assert {"model/layer3_0"} <= {layer["path"] for layer in json.loads(explained.stdout)["layers"]}

@@ -8,8 +8,9 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import types
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
 from dl.errors import UserError, unknown
 
@@ -60,7 +61,7 @@ def check(function: Callable[..., Any], what: str, settings: Mapping[str, Any], 
     """Checks that `function` takes the `settings`, which come from the user, besides the arguments `given` by us.
 
     Raises:
-        UserError: it does not take one of them, or needs another; the message lists those that it takes.
+        UserError: it does not take one of them, or a value of that type, or needs another; the message lists what it takes.
     """
     accepted = inspect.signature(function).parameters
     # `parent` and `name` are Linen's own fields of every module, not settings of ours.
@@ -68,9 +69,32 @@ def check(function: Callable[..., Any], what: str, settings: Mapping[str, Any], 
     for key in settings:
         if key not in takes:
             raise unknown(f"setting of {what}", key, takes)
+        if not of_type(settings[key], accepted[key].annotation):
+            wanted = inspect.formatannotation(accepted[key].annotation)
+            raise UserError(f"the setting {key!r} of {what} must be {wanted}, not {settings[key]!r}.")
     missing = [n for n in takes if accepted[n].default is inspect.Parameter.empty and n not in settings]
     if missing:
         raise UserError(f"{what} needs the setting {missing[0]!r}.")
+
+
+def of_type(value: Any, annotation: Any) -> bool:
+    """Whether a value from the user fits an annotation of plain types, tuples and unions of them; any value fits another one.
+
+    As everywhere in Python's typing, an int will do for a float; a bool will do for neither. JSON makes lists of tuples.
+    """
+    kind, inner = get_origin(annotation), get_args(annotation)
+    if kind in (Union, types.UnionType):
+        return any(of_type(value, choice) for choice in inner)
+    if kind is tuple:
+        each = inner[:1] * len(value) if inner[-1:] == (...,) and isinstance(value, tuple | list) else inner
+        return (
+            isinstance(value, tuple | list)
+            and len(value) == len(each)
+            and all(of_type(v, a) for v, a in zip(value, each, strict=True))
+        )
+    if annotation in (int, float):
+        return isinstance(value, (int, annotation)) and not isinstance(value, bool)
+    return isinstance(value, annotation) if annotation in (bool, str, type(None)) else True
 
 
 def call(function: Callable[..., Any], what: str, settings: Mapping[str, Any], **given: Any) -> Any:

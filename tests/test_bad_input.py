@@ -20,7 +20,10 @@ FLAGS = {
         ["--config=configs/digits_lenet.py"],
         ["there is no such config file", "Did you mean 'configs/digits_lenet5.py'?", "Choices:"],
     ),
-    "variant": (["--config=configs/digits_lenet5.py:smoky"], ["configs/digits_lenet5.py: unknown variant 'smoky'. Did you mean 'smoke'? Choices: quick, smoke."]),
+    "variant": (
+        ["--config=configs/digits_lenet5.py:smoky"],
+        ["digits_lenet5.py: unknown variant 'smoky'. Did you mean 'smoke'? Choices: quick, smoke."],
+    ),
     "dataset": (["--config.dataset.name=diggits"], ["unknown dataset 'diggits'. Did you mean 'digits'?", "mnist"]),
     "mesh": (["--config.mesh.data=3"], ["needs 3 devices, there are 1", "JAX_NUM_CPU_DEVICES=3"]),
     "activation": (["--config.model.activation=rellu"], ["unknown activation 'rellu'. Did you mean 'relu'?", "tanh"]),
@@ -40,15 +43,17 @@ def test_a_program_ends_with_one_line(flags, said, workdir):
 
 def test_the_workdir_must_be_given():
     assert "workdir" in one_line(end(start("train", f"--config={CONFIG}")))
+    assert one_line(end(start("train", f"--config={CONFIG}", "--workdir="))).startswith("--workdir is empty: name a folder")
 
 
 def config(**changes):
     made = base()
     made.update(steps=1, batch_size=8)
-    made.update(model={"name": "mlp", "hidden": (8,)})
+    made.update(model={"name": "mlp", "hidden": (8,), "dropout": 0.0})
     made.mesh.update(data=1)
-    for key, value in changes.items():
-        made.update_from_flattened_dict({key.replace("__", "."): value})
+    with made.ignore_type():  # as a config file may
+        for key, value in changes.items():
+            made.update_from_flattened_dict({key.replace("__", "."): value})
     return made
 
 
@@ -74,6 +79,38 @@ NUMBERS = {
         {"batch_size": 8, "microbatches": 3},
         r"batch_size=8 does not divide.*3 microbatches: make it a multiple of 3",
     ),
+    "float for int": ({"batch_size": 1.5}, r"config.batch_size must be a whole number, got 1.5"),
+    "bool for int": ({"steps": True}, r"config.steps must be a whole number, got True"),
+    "text for int": ({"seed": "x"}, r"config.seed must be a whole number, got 'x'"),
+    "large seed": ({"seed": 99999999999}, r"config.seed must be at most 4,294,967,295, got 99999999999"),
+    "last seed": ({"seed": 2**32 - 1, "replicas": 2}, r"config.seed=4294967295 leaves no room for 2 replicas"),
+    "many replicas": ({"replicas": 10**11}, r"config.replicas must be at most 10,000"),
+    "many steps": ({"steps": 10**11}, r"config.steps must be at most 2,147,483,647"),
+    "epochs nan": ({"steps": 0, "epochs": float("nan")}, r"config.epochs must be a finite number, got nan"),
+    "epochs inf": ({"steps": 0, "epochs": float("inf")}, r"config.epochs must be a finite number, got inf"),
+    "many epochs": ({"steps": 0, "epochs": 1e300}, r"the run would take 1.8e\+302 steps, more than 2,147,483,647"),
+    "ema nan": ({"ema": float("nan")}, r"config.ema must be a finite number"),
+    "test-time samples": ({"test_time__samples": 0}, r"config.test_time.samples must be at least 1, got 0"),
+    "patience": ({"early_stopping__patience": -1}, r"config.early_stopping.patience must not be negative"),
+    "mesh": ({"mesh__model": 10**11}, r"config.mesh.model must be at most"),
+    "mesh type": ({"mesh__fsdp": "x"}, r"config.mesh.fsdp must be a whole number"),
+    "large batch": ({"batch_size": 10**11}, r"config.batch_size must be at most 2,147,483,647"),
+    "batch beyond memory": (
+        {"batch_size": 2**30},
+        r"the batches of a dispatch take \d+ GB.*lower config.batch_size=1073741824",
+    ),
+    "hidden text": ({"model__hidden": "abc"}, r"the setting 'hidden' of the model mlp must be tuple\[int, ...\], not 'abc'"),
+    "hidden float": (
+        {"model__hidden": (1.5,)},
+        r"the setting 'hidden' of the model mlp must be tuple\[int, ...\], not \(1.5,\)",
+    ),
+    "hidden zero": ({"model__hidden": (0,)}, r"the model mlp cannot be made with config.model.hidden=\(0,\)"),
+    "hidden negative": ({"model__hidden": (-4,)}, r"config.model.hidden=\(-4,\): a size of the model mlp cannot be negative"),
+    "hidden huge": ({"model__hidden": (10**9,)}, r"the gradients take [\d,e+]+ GB a device.*make the model smaller"),
+    "hidden beyond": ({"model__hidden": (10**30,)}, r"the gradients take|cannot be made with"),
+    "dropout": ({"model__dropout": 2.0}, r"config.model.dropout=2.0: what is dropped must be at least 0 and below 1"),
+    "dropout nan": ({"model__dropout": float("nan")}, r"must be a finite number"),
+    "clip": ({"optimizer__clip_norm": float("nan")}, r"optimizer.clip_norm"),
     "learning rate": ({"optimizer__learning_rate": -0.1}, r"optimizer.learning_rate"),
 }
 
@@ -83,7 +120,7 @@ def test_a_configuration_that_cannot_be_is_refused(changes, message):
     with pytest.raises(UserError, match=message) as caught:
         made = assemble(config(**changes))
         made.streams()
-        made.target()
+        made.initial_state()
     assert "\n" not in str(caught.value)
 
 

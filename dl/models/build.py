@@ -1,11 +1,13 @@
 """The model that a configuration names: the one way in which tasks and programs build one."""
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from dl import registry
+from dl.errors import UserError
 
 
 def find(config: ConfigDict) -> Any:
@@ -28,4 +30,17 @@ def build(config: ConfigDict, **given: Any) -> Any:
         UserError: no such model, or one that does not take these settings.
     """
     settings = {key: value for key, value in config.model.to_dict().items() if key != "name"}
+    _check(config.model.name, settings)
     return registry.call(find(config), f"the model {config.model.name}", settings, dtype=jnp.dtype(config.dtype), **given)
+
+
+def _check(name: str, settings: dict[str, Any]) -> None:
+    """What is true of every model: sizes are not negative, numbers are finite, what is dropped is a share."""
+    for key, value in settings.items():
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(number, int) and number < 0:
+                raise UserError(f"config.model.{key}={value!r}: a size of the model {name} cannot be negative.")
+            if isinstance(number, float) and not math.isfinite(number):
+                raise UserError(f"config.model.{key}={value!r}: a setting of the model {name} must be a finite number.")
+            if "dropout" in key and isinstance(number, int | float) and not 0 <= number < 1:
+                raise UserError(f"config.model.{key}={value!r}: what is dropped must be at least 0 and below 1.")

@@ -18,6 +18,7 @@ from dl.errors import UserError, unknown
 from dl.metric import LOWER, Metric
 from dl.state import TrainState, averaged
 from dl.task import Batch, Task, Tree
+from dl.training import limits
 from dl.training.optimizers import choose_rate
 from dl.training.plan import Intervals, intervals, total_steps
 
@@ -63,13 +64,21 @@ class Experiment(NamedTuple):
 
     def target(self) -> Tree:
         """Shape, dtype and sharding of every array of the state, without making one."""
-        shapes = jax.eval_shape(self._create_all(), *self._variants())
+        with limits.traced(self.config):
+            shapes = jax.eval_shape(self._create_all(), *self._variants())
+        limits.check_shapes(shapes)
         shardings = meshes.place(shapes, self.mesh, self.config.mesh.get("rules", ()))
         return jax.tree.map(lambda s, sh: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sh), shapes, shardings)
 
     def initial_state(self, target: Tree = None) -> TrainState:
-        """The state before the first step, of all replicas (see `variants`), each made where `target` says it will lie."""
-        shardings = jax.tree.map(lambda s: s.sharding, target or self.target())
+        """The state before the first step, of all replicas (see `variants`), each made where `target` says it will lie.
+
+        Raises:
+            UserError: it does not fit into the memory, nor do the batches.
+        """
+        target, steps = target or self.target(), sum(phase.steps for phase in self.task.phases)
+        limits.check_memory(self.config, self.dataset.info, target, steps, self.mesh.size)
+        shardings = jax.tree.map(lambda s: s.sharding, target)
         return jax.jit(self._create_all(), out_shardings=shardings)(*self._variants())
 
     def _variants(self) -> tuple[jax.Array, jax.Array]:
@@ -93,10 +102,13 @@ def assemble(config: ConfigDict, data_dir: str | None = None, manual_dir: str | 
     mesh = meshes.build(config.mesh.to_dict(), config.replicas)
     dataset = load(config.dataset, data_dir, manual_dir)
     steps = total_steps(config, pipeline.epoch_size(config, dataset.splits["train"]) if "train" in dataset.splits else 0)
+    limits.check_steps(steps)
     if "train" in dataset.splits:
         first = partial(pipeline.first_examples, config.dataset.to_dict(), dataset.splits["train"])
         dataset = dataset._replace(info=dataset.info._replace(first=first))
-    task = registry.find("dl.tasks", "task", config.task.name)(config, dataset.info, steps)
+    with limits.traced(config):
+        task = registry.find("dl.tasks", "task", config.task.name)(config, dataset.info, steps)
+    limits.check_steps(sum(phase.steps for phase in task.phases))
     for name in (name for phase in task.phases for name in phase.streams):
         if name not in dataset.splits:
             raise UserError(f"the task trains on the split {name!r}: name it in config.dataset.splits.")
@@ -162,18 +174,11 @@ def watched(splits: Sequence[str]) -> list[str]:
 
 
 def check(config: ConfigDict) -> None:
-    """Checks the numbers that every experiment has.
+    """Checks what every experiment has: its numbers, and words of which there are few.
 
     Raises:
-        UserError: one that makes no sense.
+        UserError: one of them makes no sense.
     """
-    for name in ("replicas", "batch_size", "microbatches", "steps_per_dispatch", "log_every", "eval_batch_size"):
-        if config[name] < 1:
-            raise UserError(f"config.{name} must be at least 1, got {config[name]}.")
-    for name in ("seed", "steps", "epochs", "eval_every", "checkpoint_every"):
-        if config[name] < 0:
-            raise UserError(f"config.{name} must not be negative, got {config[name]}.")
-    if not 0 <= config.ema < 1:
-        raise UserError(f"config.ema must be in [0, 1), got {config.ema}.")
+    limits.check_numbers(config)
     if config.dtype not in ("float32", "bfloat16"):
         raise UserError(f"config.dtype must be float32 or bfloat16, got {config.dtype!r}.")

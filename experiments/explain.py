@@ -3,12 +3,14 @@
     python -m experiments.explain --config=configs/mnist_lenet5.py
     python -m experiments.explain --config=configs/mnist_lenet5.py --config.mesh.fsdp=8 --json
 
-Every number of a layer is its own, without the layers inside it, so each column adds up to its total. Parameters are counted
-once, also where several layers share them. FLOPs are of the forward pass of one example in training, a multiply-add being two
-(see `dl.training.flops`); activations are the bytes of the layers' outputs for one example.
+The files of published data are not needed. Every number of a layer is its own, without the layers inside it, so each column
+adds up to its total. Parameters are counted once, also where several layers share them. FLOPs are of the forward pass of one
+example in training, a multiply-add being two (see `dl.training.flops`); activations are the bytes of the layers' outputs for
+one example.
 """
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -25,10 +27,13 @@ FLAGS = flags.FLAGS
 def main(argv: list[str]) -> None:
     """Traces the experiment and prints what was found."""
     program.start_jax()
-    from dl.training.assembly import assemble
-    from dl.training.explain import explain
+    from dl.training.explain import assemble_known, explain
 
-    explanation = explain(assemble(FLAGS.config, FLAGS.data_dir, FLAGS.manual_dir))
+    experiment, without = assemble_known(FLAGS.config, FLAGS.data_dir, FLAGS.manual_dir)
+    if without:
+        files = ", ".join(f"config.task.{key}" for key in without)
+        print(f"note: explained without the files of {files}, which are not there.", file=sys.stderr)
+    explanation = explain(experiment)
     if FLAGS.json:
         print(json.dumps(as_json(explanation)))
     else:

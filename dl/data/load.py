@@ -14,15 +14,17 @@ from dl.dataset import Arrays, Dataset, Info, Source
 from dl.errors import UserError, unknown
 
 
-def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None, known: bool = False) -> Dataset:
     """As `load_unread`, the splits that are not in memory with the readers that they share: `dataset.workers`, or threads."""
-    dataset = load_unread(settings, data_dir, manual_dir)
+    dataset = load_unread(settings, data_dir, manual_dir, known)
     readers = Readers(settings.get("workers", 0))
     splits = {stream: source if source.resident else Streamed(source, readers) for stream, source in dataset.splits.items()}
     return Dataset(dataset.info, splits)
 
 
-def load_unread(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+def load_unread(
+    settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None, known: bool = False
+) -> Dataset:
     """The dataset that `settings` (a config's section `dataset`) describe; `docs/data.md` lists what there is.
 
     Args:
@@ -31,6 +33,8 @@ def load_unread(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
             of the source itself (`path`, `variant`, ...).
         data_dir: folder of sets that TFDS has prepared, or is to prepare; None is TFDS's own default.
         manual_dir: folder with the original archives, one sub-folder a dataset.
+        known: of a set about which a source's table `KNOWN` tells enough, stand-ins of the right shapes and sizes (black
+            images), for what explains and does not train; no file is read.
 
     Returns:
         The dataset, its splits named after the keys of `settings.splits`. Images are uint8 [N, H, W, C] (float32 where an .npz
@@ -48,7 +52,7 @@ def load_unread(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
     specs = dict(settings.get("splits", {}))
     if not specs:
         raise UserError("dataset.splits names no split; set e.g. dataset.splits.train='train'.")
-    dataset = _find(settings, data_dir, manual_dir)
+    dataset = (_known(settings) if known else None) or _find(settings, data_dir, manual_dir)
     dataset = dataset._replace(info=dataset.info._replace(manual_dir=manual_dir))
     taken = {stream: take(spec, dataset.splits) for stream, spec in specs.items()}
     check_shapes(settings, dataset.info, taken)
@@ -67,6 +71,11 @@ def load_unread(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
         fitted.setdefault(id(source), Cropped(source, size, crop) if fit == "crop" else fit_source(source, size, fit))
     shapes = {**dataset.info.shapes, "image": (*size, dataset.info.shapes["image"][-1])}
     return Dataset(dataset.info._replace(shapes=shapes), {stream: fitted[id(source)] for stream, source in taken.items()})
+
+
+def _known(settings: ConfigDict) -> Dataset | None:
+    tell = registry.public("dl.data.sources", "KNOWN").get(settings.name.split("/")[0])
+    return tell(settings) if tell else None
 
 
 def _find(settings: ConfigDict, data_dir: str | None, manual_dir: str | None) -> Dataset:

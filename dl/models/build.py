@@ -9,6 +9,9 @@ from ml_collections import ConfigDict
 from dl import registry
 from dl.errors import UserError
 
+LAYERS, MOST_LAYERS = ("depth", "layers", "blocks"), 10_000  # each is traced
+MOST_UNITS = 2**31 - 1
+
 
 def find(config: ConfigDict) -> Any:
     """What builds the model `config.model.name`: a Linen module's class, or a function that makes one.
@@ -40,6 +43,9 @@ def _check(name: str, settings: dict[str, Any]) -> None:
         for number in value if isinstance(value, tuple | list) else (value,):
             if isinstance(number, int) and number < 0:
                 raise UserError(f"config.model.{key}={value!r}: a size of the model {name} cannot be negative.")
+            most = MOST_LAYERS if key in LAYERS else MOST_UNITS
+            if isinstance(number, int) and number > most:
+                raise UserError(f"config.model.{key}={value!r}: the model {name} can have {most:,} at most.")
             if isinstance(number, float) and not math.isfinite(number):
                 raise UserError(f"config.model.{key}={value!r}: a setting of the model {name} must be a finite number.")
             if "dropout" in key and isinstance(number, int | float) and not 0 <= number < 1:

@@ -231,3 +231,4 @@ SETTINGS = {
         "parzen": False,
     }
 }
+WITHOUT_FILES = {"adversarial": lambda: {"classifier": ""}}

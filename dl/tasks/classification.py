@@ -272,3 +272,4 @@ SETTINGS = {
         "whitened": "",
     }
 }
+WITHOUT_FILES = {"classification": lambda: {"weights": "", "reinitialise": ""}}

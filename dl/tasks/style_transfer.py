@@ -305,3 +305,4 @@ def _targets(network: Network, subject: Subject, settings: dict[str, Any]) -> Tr
 
 PUBLIC = {"style_transfer": build}
 SETTINGS = {"style_transfer": DEFAULTS}
+WITHOUT_FILES = {"style_transfer": lambda: {"content": "china", "styles": ("flower",), "style_weights": (), "weights": ""}}

@@ -90,8 +90,8 @@ class Experiment(NamedTuple):
         return meshes.per_replica(one, self.mesh, self.config.replicate, (True, True))
 
 
-def assemble(config: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Experiment:
-    """Loads the data and builds the task and the mesh.
+def assemble(config: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None, known: bool = False) -> Experiment:
+    """Loads the data and builds the task and the mesh; with `known`, stand-ins of published data, of which no file is read.
 
     Raises:
         UserError: something in the configuration does not exist or does not fit.
@@ -100,7 +100,7 @@ def assemble(config: ConfigDict, data_dir: str | None = None, manual_dir: str | 
 
     check(config)
     mesh = meshes.build(config.mesh.to_dict(), config.replicas)
-    dataset = load(config.dataset, data_dir, manual_dir)
+    dataset = load(config.dataset, data_dir, manual_dir, known)
     steps = total_steps(config, pipeline.epoch_size(config, dataset.splits["train"]) if "train" in dataset.splits else 0)
     limits.check_steps(steps)
     if "train" in dataset.splits:

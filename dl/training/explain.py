@@ -3,6 +3,7 @@
 Everything is read off the task's own functions while they are traced, so that any task can be explained.
 """
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -12,14 +13,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
+from dl import registry
+from dl.errors import UserError
 from dl.layers import calls as layer_calls
 from dl.layers.backend import stock_operations
 from dl.layers.calls import Call
 from dl.state import TrainState, path_name
 from dl.task import Phase, Task, Tree
 from dl.training import flops
-from dl.training.assembly import Experiment, create
+from dl.training.assembly import Experiment, assemble, create
 from dl.training.feed import Feed, feeds
 from dl.training.step import train_step
 
@@ -80,6 +84,32 @@ class Explanation(NamedTuple):
     sharding: tuple[Placed, ...]
     state_bytes: int
     state_bytes_per_device: int
+
+
+def assemble_known(
+    config: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None
+) -> tuple[Experiment, list[str]]:
+    """The experiment without the files of data of which enough is known, and without trained weights that are not there.
+
+    Returns:
+        It, and the keys of `config.task` whose files it does without, as the task's table `WITHOUT_FILES` (name -> settings)
+        says.
+
+    Raises:
+        UserError: as `assemble`.
+    """
+    config = copy.deepcopy(config)
+    config.dataset.workers = 0
+    try:
+        return assemble(config, data_dir, manual_dir, known=True), []
+    except UserError:
+        others = registry.public("dl.tasks", "WITHOUT_FILES").get(config.task.name, dict)()
+        missing = [key for key in others if config.task.get(key)]
+        if not missing:
+            raise
+        with config.unlocked(), config.ignore_type():
+            config.task.update({key: others[key] for key in missing})
+        return assemble(config, data_dir, manual_dir, known=True), missing
 
 
 def explain(experiment: Experiment) -> Explanation:

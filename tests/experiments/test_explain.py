@@ -2,6 +2,7 @@
 
 import json
 import math
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,12 @@ import pytest
 
 from dl import mesh
 from dl.config import base
+from dl.data.load import load
 from dl.dataset import Arrays, Dataset, Info
 from dl.task import Objective, Phase, Task, mean
 from dl.training import flops
 from dl.training.assembly import Experiment, assemble
-from dl.training.explain import explain
+from dl.training.explain import assemble_known, explain
 from experiments import explain as program
 from tests.training import tasks
 
@@ -358,3 +360,64 @@ def test_the_program_prints_json():
         "flops_per_step": 0,
     }
     assert len(found["sharding"]) == 12
+
+
+# What the papers say, and what no data on this machine is asked for.
+PUBLISHED = {
+    "imagenet_alexnet": 60_965_224,
+    "imagenet_resnet50": 25_557_032,
+    "imagenet_vgg16": 138_357_544,
+    "mnist_lenet5": 60_000,
+    "omniglot_koch": 38_951_745,
+    "ptb_lstm_large": 66_022_000,
+    "cifar10_resnet20": 269_722,
+}
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
+SLOW = {"style_transfer"}  # computes its targets by VGG-19
+
+
+def published(name):
+    made = runpy.run_path(str(ROOT / "configs" / f"{name}.py"))["get_config"]()
+    made.mesh.update(replica=1, data=1)
+    if name == "style_transfer":
+        made.task.size = 64  # the targets are computed
+    return made
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CONFIGS])
+def test_every_published_setting_is_assembled_without_its_data(name, tmp_path):
+    made, without = assemble_known(published(name), str(tmp_path), None)
+    assert set(without) <= {"weights", "reinitialise", "styles", "content"}
+    params, _ = jax.eval_shape(made.task.init, jax.random.key(0))
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    assert count == PUBLISHED.get(name, count) > 0
+    stream = made.streams()[made.task.phases[0].stream]
+    assert stream.batch_size == made.config.batch_size
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.slow
+def test_every_published_setting_is_explained_without_its_data(name, tmp_path):
+    found = explain(assemble_known(published(name), str(tmp_path), None)[0])
+    assert found.parameters == PUBLISHED.get(name, found.parameters)
+    assert all(phase.flops_per_step > 0 for phase in found.phases)
+
+
+NAMES = ("mnist", "usps", "cifar10_subset", "tiny_shakespeare", "ptb", "omniglot")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_known_is_what_the_files_hold(name, shared_data):
+    config = published(next(config for config in CONFIGS if published(config).dataset.name == name))
+    config.dataset.update(size=(0, 0), fit="pad")
+    told, read = load(config.dataset, known=True), load(config.dataset, manual_dir=str(shared_data))
+    assert {split: len(source) for split, source in told.splits.items()} == {s: len(v) for s, v in read.splits.items()}
+    assert told.info.num_classes == read.info.num_classes
+    assert all(read.info.shapes[feature] == shape for feature, shape in told.info.shapes.items())
+    for split, source in read.splits.items():
+        ours, theirs = (s.gather(np.arange(2)) for s in (told.splits[split], source))
+        assert {f: (v.shape, v.dtype) for f, v in ours.items()}.items() <= {
+            f: (v.shape, v.dtype) for f, v in theirs.items()
+        }.items()
+    if name != "ptb":  # whose words are in its files alone
+        assert told.info.class_names == read.info.class_names

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from dl.data.sources.archives import Parsed, opened
 from dl.data.sources.known import Known, load_known
 from dl.data.sources.unpacking import read_tar_gz
+from dl.data.stand_in import labelled
 from dl.dataset import Dataset
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -88,3 +89,10 @@ def load_svhn(settings: ConfigDict, data_dir: str | None = None, manual_dir: str
 
 
 PUBLIC = {"cifar10": load_cifar10, "cifar100": load_cifar100, "svhn_cropped": load_svhn}
+KNOWN = {  # what is known of a set without its files
+    "cifar10": lambda settings: labelled("cifar10", (32, 32, 3), {"train": 50_000, "test": 10_000}, CIFAR10),
+    "cifar100": lambda settings: labelled("cifar100", (32, 32, 3), {"train": 50_000, "test": 10_000}, CIFAR100),
+    "svhn_cropped": lambda settings: labelled(
+        "svhn_cropped", (32, 32, 3), {"train": 73_257, "test": 26_032, "extra": 531_131}, tuple(string.digits)
+    ),
+}

@@ -1,5 +1,6 @@
 """Several datasets as one, for what learns from more than one of them, such as a classifier that is taken to another domain."""
 
+import functools
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
@@ -8,11 +9,12 @@ from dl.dataset import Dataset, Source
 from dl.errors import UserError, unknown
 
 
-def load_join(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+def load_join(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None, known: bool = False) -> Dataset:
     """The datasets `dataset.parts` (prefix -> its settings, at least `name`); the split `test` of part `usps` is `usps_test`.
 
     So `dataset.splits.train = "mnist_train[:7000]+usps_train"` is a split of both. `size`, `fit` and what else a part does not
-    say itself are those of the whole. Images must come to one shape, and classes must have the same names.
+    say itself are those of the whole. Images must come to one shape, and classes must have the same names. With `known`, as in
+    `dl.data.load.load_unread`.
 
     Raises:
         UserError: no parts, an unknown part or split, parts that do not fit each other, or what is wrong with a part.
@@ -26,7 +28,7 @@ def load_join(settings: ConfigDict, data_dir: str | None = None, manual_dir: str
     loaded: dict[str, Dataset] = {}
     for prefix, wanted in _wanted(list(settings.splits.values()), list(parts)).items():
         section = {**common, **parts[prefix].to_dict(), "splits": {split: split for split in wanted}}
-        loaded[prefix] = load_unread(ConfigDict(section), data_dir, manual_dir)
+        loaded[prefix] = load_unread(ConfigDict(section), data_dir, manual_dir, known)
     first = next(iter(loaded.values())).info
     for prefix, dataset in loaded.items():
         if dataset.info.shapes["image"] != first.shapes["image"]:
@@ -54,4 +56,5 @@ def _wanted(specs: list[str], prefixes: list[str]) -> dict[str, list[str]]:
 
 
 PUBLIC = {"join": load_join}
+KNOWN = {"join": functools.partial(load_join, known=True)}
 SETTINGS: Mapping[str, Mapping[str, object]] = {"join": {"parts": {}}}

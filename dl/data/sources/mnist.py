@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from dl.data.sources.archives import Parsed, opened, read_idx, read_idx_gz
 from dl.data.sources.known import Known, grey, load_known
 from dl.data.sources.unpacking import checked_member
+from dl.data.stand_in import labelled
 from dl.dataset import Dataset
 from dl.errors import unknown
 
@@ -32,6 +33,14 @@ EMNIST = {  # variant -> class names; the letters are numbered from 1
     "digits": DIGITS,
     "letters": ("(none)", *string.ascii_uppercase),
     "mnist": DIGITS,
+}
+EMNIST_SIZES = {  # variant -> train, test
+    "balanced": (112_800, 18_800),
+    "byclass": (697_932, 116_323),
+    "bymerge": (697_932, 116_323),
+    "digits": (240_000, 40_000),
+    "letters": (88_800, 14_800),
+    "mnist": (60_000, 10_000),
 }
 
 
@@ -79,12 +88,9 @@ def load_kmnist(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
 def load_emnist(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
     """Handwritten characters: `dataset.name=emnist/VARIANT` or `dataset.variant` (default balanced); splits `train`, `test`.
 
-    Sizes (train/test): balanced 112,800/18,800, byclass and bymerge 697,932/116,323, letters 88,800/14,800, digits
-    240,000/40,000, mnist 60,000/10,000.
+    Sizes: `EMNIST_SIZES`.
     """
-    variant = settings.name.partition("/")[2] or settings.get("variant") or "balanced"
-    if variant not in EMNIST:
-        raise unknown("variant of emnist", variant, EMNIST)
+    variant = _variant(settings)
     files = {split: ("gzip.zip",) for split in ("train", "test")}
 
     def parse(paths: Mapping[str, Path], split: str) -> Parsed:
@@ -93,4 +99,28 @@ def load_emnist(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
     return load_known(Known(f"emnist/{variant}", files, parse, EMNIST[variant]), settings, data_dir, manual_dir)
 
 
+def _variant(settings: ConfigDict) -> str:
+    variant = settings.name.partition("/")[2] or settings.get("variant") or "balanced"
+    if variant not in EMNIST:
+        raise unknown("variant of emnist", variant, EMNIST)
+    return variant
+
+
 PUBLIC = {"mnist": load_mnist, "fashion_mnist": load_fashion_mnist, "kmnist": load_kmnist, "emnist": load_emnist}
+
+
+def _known(name: str, classes: tuple[str, ...], train: int = 60_000, test: int = 10_000) -> Dataset:
+    return labelled(name, (28, 28, 1), {"train": train, "test": test}, classes)
+
+
+def _known_emnist(settings: ConfigDict) -> Dataset:
+    variant = _variant(settings)
+    return _known(f"emnist/{variant}", EMNIST[variant], *EMNIST_SIZES[variant])
+
+
+KNOWN = {  # what is known of a set without its files
+    "mnist": lambda settings: _known("mnist", DIGITS),
+    "fashion_mnist": lambda settings: _known("fashion_mnist", FASHION),
+    "kmnist": lambda settings: _known("kmnist", KUZUSHIJI),
+    "emnist": _known_emnist,
+}

@@ -115,6 +115,20 @@ def trials(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {**{k: v[rows] for k, v in features.items()}, "run": number // (2 * WAY), "role": number // WAY % 2}
 
 
+def holds(name: str, alphabet: str) -> bool:
+    """Whether the split `name` has characters of an alphabet of its base."""
+    if BASES[name] != "test":
+        return True
+    return (alphabet in RUN_ALPHABETS) == (name.startswith("test") or name == "koch_test")
+
+
+def numbered(alphabet: np.ndarray) -> dict[str, np.ndarray]:
+    """The features of runs, in their order; each has 20 characters of one alphabet, the numbers of which are not known."""
+    number = np.arange(len(alphabet), dtype=np.int32)
+    run, role = number // (2 * WAY), number // WAY % 2
+    return {"label": WAY * run + number % WAY, "alphabet": alphabet, "run": run, "role": role}
+
+
 def read_runs(manual_dir: str | None, alphabets: tuple[str, ...]) -> Arrays:
     """The published runs. `label` is 20 * run + the class in the run, as the numbers of the characters are not given there.
 

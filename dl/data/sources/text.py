@@ -6,6 +6,7 @@ with them.
 """
 
 import hashlib
+import string
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -233,3 +234,25 @@ def _ptb_zip(path: Path) -> dict[str, str]:
 
 PUBLIC = {"text": load_text, "sonnets": load_sonnets, "tiny_shakespeare": load_tiny_shakespeare, "ptb": load_ptb}
 SETTINGS = {name: {"level": "", "encoding": "utf-8"} for name in PUBLIC}
+
+
+def _known(name: str, names: tuple[str, ...], counts: Mapping[str, int]) -> Dataset:
+    kind = np.min_scalar_type(len(names) - 1)
+    return Dataset(
+        Info(name, {"token": ()}, len(names), names), {s: Arrays({"token": np.zeros(n, kind)}) for s, n in counts.items()}
+    )
+
+
+def _known_shakespeare(settings: ConfigDict) -> Dataset | None:
+    return _known("tiny_shakespeare", tuple(LETTERS), {"train": 1_115_394}) if _level(settings) == "character" else None
+
+
+def _known_ptb(settings: ConfigDict) -> Dataset | None:
+    """Which words they are is not known without the files."""
+    words = ("<eos>", *(f"word{number}" for number in range(1, 10_000)))
+    counts = {"train": 929_589, "validation": 73_760, "test": 82_430}
+    return _known("ptb", words, counts) if _level(settings) == "word" else None
+
+
+LETTERS = "\n !$&',-.3:;?" + string.ascii_uppercase + string.ascii_lowercase  # of tiny Shakespeare
+KNOWN = {"tiny_shakespeare": _known_shakespeare, "ptb": _known_ptb}

@@ -63,7 +63,6 @@ NAMES = {
     "task": ({"task__name": "clasification"}, r"unknown task 'clasification'. Did you mean 'classification'\?"),
     "activation": ({"model__activation": "ReLU"}, r"unknown activation 'ReLU'.*Choices: .*\btanh\b"),
     "dataset": ({"dataset__name": "mnits"}, r"unknown dataset 'mnits'. Did you mean 'mnist'\?"),
-    "mode": ({"best__mode": "lowest"}, r"config.best.mode must be min or max, got 'lowest'"),
     "dtype": ({"dtype": "float16"}, r"config.dtype must be float32 or bfloat16, got 'float16'"),
     "replicate": ({"replicate": "map"}, r"unknown way to replicate 'map'"),
 }

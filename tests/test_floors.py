@@ -8,7 +8,7 @@ from tests.conftest import REPOSITORY
 FLOORS = (
     ("errors", "artifacts", "metric", "provenance"),
     ("registry", "config", "vocabulary", "files"),
-    ("dataset",),
+    ("dataset", "variants"),
     ("task",),
     ("state",),
     ("mesh", "layers"),

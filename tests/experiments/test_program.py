@@ -24,7 +24,7 @@ FILES = {
     "key": (f"{GOOD}    config.lock()\n    config.batch_sice = 3\n".encode(), ":7: AttributeError: "),
     "section": (f"{GOOD}    del config.optimizer\n    return config\n".encode(), "lacks config.optimizer: start from"),
     "name": (f"{GOOD}    config.model = {{}}\n    return config\n".encode(), "lacks config.model.name: start from"),
-    "inner": (f"{GOOD}    del config.best.mode\n    return config\n".encode(), "lacks config.best.mode: start from"),
+    "inner": (f"{GOOD}    del config.best.metric\n    return config\n".encode(), "lacks config.best.metric: start from"),
     "value": (
         f"{GOOD}    del config.model\n    config.model = 'mlp'\n    return config\n".encode(),
         "gives config.model='mlp', which must be a section",

@@ -241,6 +241,16 @@ def test_random_resized_crop_of_the_windows_own_size_is_the_window():
     assert distance.min(axis=1).max() < 1e-5 and len(set(distance.argmin(axis=1))) > 20
 
 
+def test_random_resized_crop_enlarges_a_window_as_the_whole_image():
+    """Windows of 6x6 at twice their size are parts, at even places, of the whole image at twice its size."""
+    pixels = np.repeat(images(1, 12, 12), 50, axis=0)
+    out = augmented({"random_resized_crop": {"size": 12, "scale": (0.25, 0.25), "ratio": (1.0, 1.0)}}, pixels)
+    whole = np.asarray(jax.image.resize(pixels[0], (24, 24, pixels.shape[-1]), "linear"))
+    windows = np.stack([whole[2 * y : 2 * y + 12, 2 * x : 2 * x + 12] for y, x in np.ndindex(7, 7)])
+    distance = abs(out[:, None] - windows[None]).max(axis=(2, 3, 4))
+    assert distance.min(axis=1).max() < 1e-5 and len(set(distance.argmin(axis=1))) > 20
+
+
 def test_random_resized_crop_resizes_as_pillow():
     image_module = pytest.importorskip("PIL.Image")
     image = images(1, 24, 24, 1)[0]

@@ -116,6 +116,9 @@ class Nothing:
     def outputs(self, real, fake):
         return {"real": real}
 
+    def metrics(self, conditional):
+        return {}
+
     def summarize(self, outputs, conditional):
         return {}
 

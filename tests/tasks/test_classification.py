@@ -157,7 +157,7 @@ def test_what_is_minimised_is_the_mean_and_the_error_that_of_the_batch(batch):
     scores = np.asarray(batch["image"].reshape(4, -1) @ params["model"]["last"]["kernel"])
     likeliest = scores.argmax(-1)
     labels = np.where(np.arange(4) == 1, likeliest, (likeliest + 1) % 3)
-    value, (_, metrics) = task.objectives["classify"].loss(
+    value, (_, metrics) = task.objectives["classify"].value(
         params, {}, {"image": batch["image"], "label": jnp.asarray(labels)}, jax.random.key(2)
     )
     expected = -log_softmax(scores)[np.arange(4), labels]

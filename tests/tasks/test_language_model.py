@@ -125,7 +125,7 @@ def test_what_is_minimised_is_the_mean_or_the_sum_over_a_window_with_dropout():
     model, info = language_model.RecurrentLM(5, hidden=8, layers=1, dropout=0.5), Info("text", {"token": ()}, 5)
     batch = {"tokens": jax.random.randint(KEY, (3, 8), 0, 5), "row": jnp.arange(3), "reset": jnp.ones(3, bool)}
     averaged, summed = (
-        language_model.language_model(model, info, optax.sgd(0.1), 1, 3, summed=s).objectives["predict"].loss
+        language_model.language_model(model, info, optax.sgd(0.1), 1, 3, summed=s).objectives["predict"].value
         for s in (False, True)
     )
 

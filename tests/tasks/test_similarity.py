@@ -147,7 +147,7 @@ def points(**settings):
     """The task on images of one pixel, points on a line: the embedding is the number itself."""
     chosen = similarity.Settings(embedding=1, few_shot=(), **settings)
     made = similarity.similarity(Points(), Info("points", {"image": (1, 1, 1)}, 2), optax.sgd(0.1), 1, chosen)
-    return lambda **batch: made.objectives["compare"].loss({"tower": {}}, {}, batch, jax.random.key(0))
+    return lambda **batch: made.objectives["compare"].value({"tower": {}}, {}, batch, jax.random.key(0))
 
 
 def pixels(values):

@@ -234,3 +234,16 @@ def test_a_colour_that_no_style_has(tmp_path):
     other = draw(tmp_path / "style.png", (255, 0, 0), (0, 255, 0))
     with pytest.raises(UserError, match=r"colour \(0, 0, 255\) of .* is in no style's map"):
         assemble(settings(content_map=content, style_maps=(other,)))
+
+
+def test_layers_count_by_their_weights():
+    """Content weights 3 and 1 are 3/4 and 1/4, style weights likewise; the whole is what is minimised."""
+    task = {"content_layers": ("conv1", "fire2"), "content_layer_weights": (3.0, 1.0), "style_layer_weights": (1.0, 3.0)}
+    experiment = assemble(settings(**task, content_weight=2.0, style_weight=5.0, total_variation=0.5))
+    state = jax.tree.map(lambda x: x[0], experiment.initial_state())
+    other = jax.tree.map(lambda p: p[::-1], state.params)  # upside down, so that nothing is 0
+    found = losses(experiment, other, state.variables)
+    assert found["content"] == pytest.approx(0.75 * found["content/conv1"] + 0.25 * found["content/fire2"], rel=1e-5)
+    assert found["style"] == pytest.approx(0.25 * found["style/conv1"] + 0.75 * found["style/fire2"], rel=1e-5)
+    whole = 2 * found["content"] + 5 * found["style"] + 0.5 * found["total_variation"]
+    assert found["loss"] == pytest.approx(whole, rel=1e-5) and min(found.values()) > 0

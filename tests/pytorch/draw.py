@@ -26,6 +26,13 @@ def images(side: int, batch: int) -> np.ndarray:
     return np.stack([uniform(f"image {i}", (side, side, 3)) + 2 * uniform(f"colour {i}", (3,)) for i in range(batch)])
 
 
+def correlated(count: int = 40, side: int = 12) -> np.ndarray:
+    """[count, side, side, 3]: images whose neighbouring pixels and channels are alike, and whose mean is not 0."""
+    noise = uniform("correlated", (count, side + 2, side + 2, 3))
+    smooth = noise[:, 2:, 2:] + noise[:, 1:-1, 1:-1] + noise[:, :-2, 2:]
+    return smooth + smooth.mean(-1, keepdims=True) + np.float32(1.2)
+
+
 def state(shapes: Mapping[str, Sequence[int]], branches: str = "") -> dict[str, np.ndarray]:
     """A PyTorch state dict: weights by He et al. 2015; scales, biases and running statistics about their usual values.
 

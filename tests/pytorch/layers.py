@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.pytorch.draw import uniform
+from tests.pytorch.draw import correlated, uniform
 
 POOLED = ((6, 6), (12, 6), (13, 7), (5, 1), (2, 17))
 TRANSPOSED = {2: (0, 0), 3: (1, 1), 4: (1, 0), 5: (2, 1)}  # side of the kernel: padding, output padding for twice the image
@@ -68,6 +68,24 @@ def transposed(side):
     return with_gradients(function, uniform("x", (1, 3, 4, 2)), uniform("kernel", (side, side, 2, 3)))
 
 
+def one_bright_pixel(side):
+    """At row and column 1 of 4: what a kernel of ones makes of it."""
+    padding, more = TRANSPOSED[side]
+    x = torch.zeros(1, 1, 4, 4)
+    x[0, 0, 1, 1] = 1
+    kernel = torch.ones(1, 1, side, side)
+    return {"outputs": functional.conv_transpose2d(x, kernel, stride=2, padding=padding, output_padding=more)[0, 0].numpy()}
+
+
+def whitening():
+    """Airbench's recipe on 2x2 patches: filters [12, 12], each in a column, up to their signs."""
+    images = torch.from_numpy(correlated()).permute(0, 3, 1, 2).double()
+    patches = functional.unfold(images, 2).transpose(1, 2).reshape(-1, 12)  # channels, rows, columns
+    values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+    found = (vectors / torch.sqrt(values + 5e-4)).flip(1).reshape(3, 2, 2, 12).permute(1, 2, 0, 3).reshape(12, 12)
+    return {"filters": (found * torch.sign(found.sum(0))).float().numpy()}
+
+
 def batch_norm():
     """Of one batch: what it gives in training and, with the running statistics then, in evaluation."""
     x, norm = uniform("x", (3, 4, 5, 6)), nn.BatchNorm2d(6)
@@ -93,6 +111,8 @@ CASES = {
     **{f"ceil pool, {kind}": lambda kind=kind: ceil_pool(kind) for kind in ("max", "average")},
     "convolution": convolution,
     **{f"transposed {side}": lambda side=side: transposed(side) for side in TRANSPOSED},
+    **{f"transposed {side}, one bright pixel": lambda side=side: one_bright_pixel(side) for side in TRANSPOSED},
+    "whitening": whitening,
     "batch norm": batch_norm,
     **{f"cross entropy {smoothing}": lambda smoothing=smoothing: cross_entropy(smoothing) for smoothing in (0.0, 0.1)},
 }

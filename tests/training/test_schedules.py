@@ -92,26 +92,6 @@ def test_one_cycle_in_straight_lines():
     assert rates(settings, 1.0, 40, at) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("anneal", ["cosine", "linear"])
-@pytest.mark.parametrize("steps", [5, 10, 37, 1000])
-@pytest.mark.parametrize("start", [0.23, 0.3, 0.45])
-def test_one_cycle_is_that_of_pytorch_step_for_step(anneal, steps, start):
-    torch = pytest.importorskip("torch")
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    linear = anneal == "linear"
-    form = {"anneal_strategy": "linear" if linear else "cos", "three_phase": linear, "cycle_momentum": False}
-    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, steps, pct_start=start, **form)
-    expected = []
-    for _ in range(steps):
-        expected.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        theirs.step()
-    settings = {"name": "one_cycle", "anneal": anneal, "pct_start": start}
-    settings |= {"pct_final": 2 * start} if linear else {}
-    ours = jax.jit(jax.vmap(schedules.build(settings, 0.1, steps)))(jnp.arange(steps))
-    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-8)
-
-
 @pytest.mark.parametrize(
     "settings",
     [

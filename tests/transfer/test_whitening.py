@@ -14,6 +14,7 @@ from dl.models.cifar_speed import CifarSpeed, partial_identity
 from dl.training.assembly import assemble
 from dl.transfer import whitening
 from tests.experiments.programs import REPOSITORY
+from tests.pytorch import draw, recorded
 
 
 def correlated(count=40, side=12):
@@ -49,13 +50,8 @@ def test_no_mean_is_subtracted_as_in_airbench():
 
 def test_filters_are_those_of_pytorch_by_airbench_s_recipe():
     """Patches by `unfold`, the eigenvectors of X^T X / n by falling eigenvalue, over sqrt(eigenvalue + 5e-4), and negatives."""
-    torch = pytest.importorskip("torch")
-    images = correlated() + np.float32(0.7)
-    patches = torch.nn.functional.unfold(torch.tensor(images).permute(0, 3, 1, 2).double(), 2)  # [n, c * 2 * 2, places]
-    flat = patches.transpose(1, 2).reshape(-1, 12)
-    values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
-    theirs = (vectors / torch.sqrt(values + 5e-4)).flip(1).reshape(3, 2, 2, 12).permute(1, 2, 0, 3).reshape(12, 12).numpy()
-    ours = whitening.filters(images, 2).reshape(12, 24)
+    theirs = recorded.arrays("layers", "whitening")["filters"]
+    ours = whitening.filters(draw.correlated(), 2).reshape(12, 24)
     signs = np.sign((ours[:, :12] * theirs).sum(0))
     np.testing.assert_allclose(ours, np.concatenate([theirs * signs, -theirs * signs], axis=1), rtol=1e-3, atol=1e-4)
 

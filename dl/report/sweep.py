@@ -5,12 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from dl.report import comparison
+from dl.report import comparison, replicas
 from dl.report.axis import mean_std
 from dl.report.page import save
-from dl.report.run import Run, Series, Summary, higher_is_better, read
+from dl.report.run import Run, Summary, read, summarise
 
 Settings = Mapping[str, Any]
 
@@ -61,7 +59,7 @@ class Row(NamedTuple):
                     continue
                 for name, numbers in metrics.items():
                     values.setdefault(split, {}).setdefault(name, []).extend(numbers.values)
-        return {split: {name: _summary(v) for name, v in metrics.items()} for split, metrics in values.items()}
+        return {split: {name: summarise(v) for name, v in metrics.items()} for split, metrics in values.items()}
 
 
 def rows(points: Sequence[Point]) -> list[Row]:
@@ -138,30 +136,9 @@ def write(folder: Path, table: Sequence[Row], names: Mapping[str, str]) -> Path 
 
 def _replicas(point: Point) -> Run:
     """The run in the point's folder, of the point's replicas alone."""
-    run, own = read(point.folder), slice(point.first, point.first + len(point.seeds))
     settings = {key: list(value) if isinstance(value, tuple) else value for key, value in point.settings.items()}
-    config = {**run.config, **settings, "seed": point.seeds[0], "replicas": len(point.seeds)}
-    final = {s: {m: _summary(v.values[own]) for m, v in metrics.items()} for s, metrics in run.final.items()}
-    series = {m: {s: _part(v, own) for s, v in splits.items()} for m, splits in run.series.items()}
-    reference = run.reference
-    if reference and reference.reached is not None:
-        got = final[reference.split][reference.metric].mean
-        better = got >= reference.value if higher_is_better(reference.metric, config) else got <= reference.value
-        reference = reference._replace(reached=better)
-    result = {**run.result, "replicas": len(point.seeds)}
-    return run._replace(config=config, result=result, series=series, final=final, reference=reference)
-
-
-def _part(series: Series, own: slice) -> Series:
-    """Some of the columns; a number that is not of one replica, such as the speed, has only one column and keeps it."""
-    values = series.values if series.values.shape[1] == 1 else series.values[:, own]
-    std = values.std(1, ddof=1) if values.shape[1] > 1 else np.zeros(len(values))
-    return Series(series.steps, values.mean(1), std, values)
-
-
-def _summary(values: Sequence[float]) -> Summary:
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return Summary(float(np.mean(values)), std, tuple(values))
+    own = slice(point.first, point.first + len(point.seeds))
+    return replicas.part(read(point.folder), own, {**settings, "seed": point.seeds[0]})
 
 
 def _text(value: Any) -> str:

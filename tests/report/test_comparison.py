@@ -1,8 +1,10 @@
 """Several runs in one page, and the program."""
 
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +61,67 @@ def test_the_command_line(make_run, tmp_path):
     failed = program(str(tmp_path / "absent"))
     assert failed.returncode == 1
     assert re.fullmatch(r"error: no workdir '.*absent'.*\n", failed.stderr)
+
+
+def results_of(folder, metrics):
+    """Makes the run's final numbers of the test split these."""
+    path = folder / "result.json"
+    result = json.loads(path.read_text())
+    result["metrics"] = {"test": {name: {"mean": v, "std": 0.0, "values": [v]} for name, v in metrics.items()}}
+    path.write_text(json.dumps(result))
+    return folder
+
+
+HIGHER = ["coverage", "modes", "inside", "confident", "pseudo_likelihood", "parzen", "accuracy", "auc", "my_score"]
+LOWER = ["error", "error/5-way 1-shot", "loss", "perplexity", "frechet", "class_error", "reconstruction", "my_distance"]
+NEITHER = ["value", "d_real", "d_fake", "nearest", "confident_real", "mixture_modes", "embedding_norm", "wombats"]
+
+
+def test_the_best_is_bold_and_nothing_where_neither_is_better(make_run):
+    names = [*HIGHER, *LOWER, *NEITHER]
+    low = results_of(make_run("low", reference=None), dict.fromkeys(names, 0.25))
+    high = results_of(make_run("high", reference=None), dict.fromkeys(names, 0.75))
+    source = report.comparison.render([report.run.read(low), report.run.read(high)])
+    rows = re.findall(r"<tr>(.*?)</tr>", source[source.index("<tbody>") : source.index("</tbody>")])
+    bold = [["<b>" in cell for cell in row.split("<td")[2 : 2 + len(names)]] for row in rows]
+    assert bold[0] == [False] * len(HIGHER) + [True] * len(LOWER) + [False] * len(NEITHER)
+    assert bold[1] == [True] * len(HIGHER) + [False] * len(LOWER + NEITHER)
+
+
+def test_a_metric_that_no_name_tells_of_is_better_as_the_configuration_says(make_run):
+    best = {"metric": "test/wombats", "mode": "max"}
+    folders = [results_of(make_run(name, best=best), {"wombats": value}) for name, value in (("a", 1.0), ("b", 2.0))]
+    source = report.comparison.render([report.run.read(folder) for folder in folders])
+    assert "<b>2</b>" in source and "<b>1</b>" not in source
+
+
+def test_the_comparison_goes_where_git_does_not_look(make_run, tmp_path, monkeypatch):
+    from experiments import report as program
+
+    monkeypatch.chdir(tmp_path)
+    one, two = make_run("one"), make_run("two", seed=7)
+    before = set(tmp_path.iterdir())
+    page = program.write([str(one), str(two)])
+    assert page.resolve() == tmp_path / "runs" / "comparison" / "index.html"
+    assert {path.name for path in set(tmp_path.iterdir()) - before} == {"runs"}
+    assert "runs/" in (Path(__file__).parents[2] / ".gitignore").read_text().splitlines()
+
+
+def test_replicas_of_several_learning_rates_are_several_runs(make_run, parse):
+    """No mean is taken over them, neither in the numbers nor in the curves."""
+    folder = make_run(replicas=2, optimizer={"name": "sgd", "learning_rate": [0.1, 0.5]})
+    lines = [
+        {"step": step, "split": "test", "error": {"mean": 0.5, "std": 0.28, "values": [0.3, 0.7]}, "examples_per_second": 9.0}
+        for step in (1, 2)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = json.loads((folder / "result.json").read_text())
+    result |= {"replicas": 2, "metrics": {"test": {"error": {"mean": 0.5, "std": 0.28, "values": [0.3, 0.7]}}}}
+    (folder / "result.json").write_text(json.dumps(result))
+    source = report.write(folder).read_text()
+    text = parse(source).text
+    assert "learning_rate=0.1 0.3" in text and "learning_rate=0.5 0.7" in text
+    table = source[source.index("<tbody>") : source.index("</tbody>")]
+    assert "<b>0.3</b>" in table and "<b>0.7</b>" not in table
+    assert not re.search(r"\b0\.50? ±|0\.28", text)
+    assert source.count('class="band"') == 0 and "c0ffee" in text

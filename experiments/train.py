@@ -37,6 +37,7 @@ def train(
     import jax
 
     from dl import report
+    from dl.config import variants
     from dl.training import workdir as folder
     from dl.training.assembly import assemble
     from dl.training.loop import train as loop
@@ -49,7 +50,8 @@ def train(
         given = {"data_dir": data_dir, "manual_dir": manual_dir}
         folder.write_json(workdir / "data.json", {name: path and str(Path(path).absolute()) for name, path in given.items()})
     total = sum(phase.steps for phase in experiment.task.phases)
-    trained = loop(experiment, workdir, Progress(total, enabled=first))
+    rates = 1 + max(rate for _, rate in variants(config))
+    trained = loop(experiment, workdir, Progress(total, first, rates))
     if not trained.finished:
         if first:
             print(f"stopped by {trained.stopped_by}, saved at step {trained.step}: start the same command again to go on.")

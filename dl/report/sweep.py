@@ -1,6 +1,7 @@
 """What the runs of a sweep reached: a row for each setting, with mean and deviation over its seeds."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +56,7 @@ class Row(NamedTuple):
         values: dict[str, dict[str, list[float]]] = {}
         for run in self.runs:
             for split, metrics in run.final.items():
-                if split not in run.result["metrics"]:
+                if split not in (run.result.get("metrics") or {}):
                     continue
                 for name, numbers in metrics.items():
                     values.setdefault(split, {}).setdefault(name, []).extend(numbers.values)
@@ -83,13 +84,21 @@ def as_json(table: Sequence[Row]) -> list[dict[str, Any]]:
             "status": row.status,
             "message": row.message,
             "metrics": {
-                split: {name: {**s._asdict(), "values": list(s.values)} for name, s in metrics.items()}
-                for split, metrics in row.metrics.items()
+                split: {name: summary._asdict() for name, summary in metrics.items()} for split, metrics in row.metrics.items()
             },
             "workdirs": sorted({point.folder.name for point in row.points}),
         }
         for row in table
     ]
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for what is not finite, since JSON knows no NaN."""
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def cells(table: Sequence[Row], names: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
@@ -114,7 +123,12 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """The table in Markdown."""
     rule = ["---:" if name.startswith(">") else "---" for name in header]
     body = [[name.removeprefix(">") for name in header], rule, *lines]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in body)
+    return "".join("| " + " | ".join(map(_plain, line)) + " |\n" for line in body)
+
+
+def _plain(cell: str) -> str:
+    """A cell that ends no column, no line, and opens no tag of HTML."""
+    return " ".join(cell.replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def write(folder: Path, table: Sequence[Row], names: Mapping[str, str]) -> Path | None:
@@ -123,7 +137,7 @@ def write(folder: Path, table: Sequence[Row], names: Mapping[str, str]) -> Path 
     Raises:
         UserError: the folder cannot be written.
     """
-    save(folder / "table.json", json.dumps(as_json(table), indent=2) + "\n")
+    save(folder / "table.json", json.dumps(_finite(as_json(table)), indent=2, allow_nan=False) + "\n")
     save(folder / "table.md", markdown(*cells(table, names)))
     runs = []
     for row in table:

@@ -18,7 +18,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dl.config import differences, flatten
-from dl.errors import UserError
+from dl.errors import Busy, UserError
 from dl.training.events import Events
 
 # What may change between two starts of one run without changing what is learned.
@@ -30,8 +30,9 @@ def open_for_writing(workdir: Path, config: ConfigDict, override: bool) -> IO[st
     """Makes the folder, takes its lock and writes the configuration; the lock lasts until the returned file is closed.
 
     Raises:
-        UserError: the folder can't be written, another run writes to it, or it holds another configuration and `override` is
-            False; the differing keys are listed.
+        Busy: another run writes to it.
+        UserError: the folder can't be written, or it holds another configuration and `override` is False; the differing keys
+            are listed.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -41,7 +42,7 @@ def open_for_writing(workdir: Path, config: ConfigDict, override: bool) -> IO[st
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise UserError(f"another run is writing to --workdir={workdir}: wait for it, or give another folder.") from error
+        raise Busy(f"another run is writing to --workdir={workdir}: wait for it, or give another folder.") from error
     path = workdir / "config.json"
     if path.exists() and not override:
         changed = [

@@ -11,6 +11,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from dl.errors import UserError, unknown
+from experiments import peers
 
 FLAGS = flags.FLAGS
 
@@ -27,6 +28,7 @@ def run(main: Callable[[list[str]], None]) -> None:
             fail(error)
         except KeyboardInterrupt:
             print("interrupted: the same command goes on from the last checkpoint.", file=sys.stderr)
+            peers.leave("interrupted", 130)
             sys.exit(130)
 
     app.run(guarded, flags_parser=_parse)
@@ -36,6 +38,7 @@ def fail(error: object) -> None:
     """Prints one line on stderr and ends the process with code 1, other processes of the same run notwithstanding."""
     line = " ".join(str(error).split())
     print(f"error: {line}", file=sys.stderr, flush=True)
+    peers.leave(line)
     sys.exit(1)
 
 
@@ -124,7 +127,8 @@ def _join(jax: object) -> None:
 
     given = (FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     if all(value is not None for value in given):
-        distributed.initialize(*given, heartbeat_timeout_seconds=30)
+        address = peers.join(FLAGS.coordinator, FLAGS.process_id)  # so that all know when one dies
+        distributed.initialize(address, *given[1:], coordinator_bind_address=address)
     elif any(value is not None for value in given):
         raise UserError("several processes need all of --coordinator, --num_processes and --process_id.")
     elif _in_cluster():

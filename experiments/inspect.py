@@ -98,8 +98,9 @@ def looked_at(names: list[str], network: "Network", resize: int) -> "tuple[list[
         return found, []
     from dl.training.restored import folders
 
-    config = read_config(Path(FLAGS.workdir))
-    data_dir, manual_dir = folders(Path(FLAGS.workdir), FLAGS.data_dir, FLAGS.manual_dir)
+    workdir = Path(FLAGS.workdir).absolute()
+    config = read_config(workdir)
+    data_dir, manual_dir = folders(workdir, FLAGS.data_dir, FLAGS.manual_dir)
     attacked = subjects.from_split(config, FLAGS.split, max(FLAGS.attacked, FLAGS.examples), data_dir, manual_dir)
     return found or attacked[: FLAGS.examples], attacked[: FLAGS.attacked]
 

@@ -196,7 +196,10 @@ def _read_record(file: Path) -> dict[str, Any]:
     path = file.with_suffix(".json")
     if not path.is_file():
         return {}
-    record = read_json(path, object)
+    try:
+        record = read_json(path, object)
+    except UserError as error:
+        raise UserError(f"{error} It belongs to {file.name}: convert the weights anew.") from error
     if not isinstance(record, dict) or set(record) != set(KEYS):
         return {}
     wrong = [key for key, good in KEYS.items() if not good(record[key])]

@@ -78,6 +78,8 @@ def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
     shown = jax.device_get(gather(trained.state.evaluated()))
     content = result(experiment.config, experiment.task.phases, trained.step, params, trained.evaluated, trained.seconds)
     content["best"] = best(experiment, workdir)
+    evaluators = experiment.task.evaluators.values()
+    content["described"] = {name: metric._asdict() for e in evaluators for name, metric in e.metrics.items()}
     if jax.process_index() == 0:
         render_splits(experiment, workdir, shown, trained.evaluated)
         write_json(workdir / "result.json", content)

@@ -8,7 +8,7 @@ from pathlib import Path
 from dl.report import plots, tables
 from dl.report.axis import mean_std, number
 from dl.report.page import document, duration, save, stack, verdict, words
-from dl.report.run import Run, better, is_diagnostic, read
+from dl.report.run import Run, is_diagnostic, read
 from dl.report.style import colour
 
 
@@ -67,7 +67,7 @@ def _best(runs: Sequence[Run], split: str, metric: str) -> int | None:
     """The run with the best mean; None where fewer than two have this metric, all the same, or neither way is better."""
     means = {i: run.final[split][metric].mean for i, run in enumerate(runs) if metric in run.final.get(split, {})}
     means = {i: mean for i, mean in means.items() if mean == mean}  # without NaN
-    way = next(filter(None, (better(metric, run.config) for run in runs)), "")
+    way = next(filter(None, (run.metric(metric).better for run in runs)), "")
     if len(set(means.values())) < 2 or not way:
         return None
     return (max if way == "higher" else min)(means, key=lambda i: means[i])

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dl import metric as metrics_
 from dl.artifacts import Artifact
 from dl.errors import UserError
-from dl.report import artifacts, recorded
+from dl.metric import Metric
+from dl.report import artifacts, described, recorded
+
+PARTIAL = "partial"  # in a line that a stop wrote, what the next start goes on from
 
 # Metrics about how training went, and not about what was learned.
 DIAGNOSTICS = ("objective", "learning_rate", "gradient_norm", "parameter_norm", "update_norm", "examples_per_second", "seconds")
@@ -66,6 +68,11 @@ class Run(NamedTuple):
     reference: Reference | None
     artifacts: dict[tuple[str, str], Artifact]
     notes: tuple[str, ...]
+    described: dict[str, Metric]  # name -> what the task said of it
+
+    def metric(self, name: str) -> Metric:
+        """What is known of a metric."""
+        return described.describe(name, self.described)
 
     @property
     def finished(self) -> bool:
@@ -108,24 +115,15 @@ def read(workdir: str | os.PathLike) -> Run:
     raw = recorded.read_config(path) or result.get("config") or {}
     config = recorded.flat(path / "config.json", raw)
     final = _final(path / "result.json", result, series)
-    reference = _reference(result.get("reference") or raw.get("reference") or {}, final)
+    known = described.read(result)
+    reference = _reference(result.get("reference") or raw.get("reference") or {}, final, known)
     name = path.resolve().name
-    return Run(name, path, config, result, series, final, reference, artifacts.load(path), tuple(notes))
+    return Run(name, path, config, result, series, final, reference, artifacts.load(path), tuple(notes), known)
 
 
 def is_diagnostic(metric: str) -> bool:
     """Whether the metric is about how training went: `learning_rate/classify` is."""
     return metric.partition("/")[0] in DIAGNOSTICS
-
-
-def better(metric: str, config: Mapping[str, Any] | None = None) -> metrics_.Better:
-    """Which way a metric is better: by its name, or, where that says nothing, by the mode in the (flat) configuration."""
-    if metrics_.known(metric) or not config:
-        return metrics_.describe(metric).better
-    for section in ("best", "early_stopping", "reference"):
-        if str(config.get(f"{section}.metric", "")).partition("/")[2] == metric:
-            return "higher" if config.get(f"{section}.mode") == "max" else "lower"
-    return ""
 
 
 def summary(value: Any) -> Summary | None:
@@ -163,7 +161,7 @@ def _series(lines: Mapping[tuple[str, int], Mapping[str, Any]], notes: list[str]
             point = summary(value)
             if point is not None:
                 found.setdefault(metric, {}).setdefault(split, []).append((step, point))
-            elif value is not None:
+            elif value is not None and metric != PARTIAL:
                 wrong.setdefault(metric, step)
     notes += [f"metrics.jsonl: {metric} of step {step} is not a number and was left out." for metric, step in wrong.items()]
     return {metric: {split: _stack(points) for split, points in splits.items()} for metric, splits in found.items()}
@@ -194,14 +192,16 @@ def _final(path: Path, result: Mapping[str, Any], series: Mapping[str, Mapping[s
     return dict(sorted(final.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0])))
 
 
-def _reference(raw: Mapping[str, Any], final: Mapping[str, Mapping[str, Summary]]) -> Reference | None:
+def _reference(
+    raw: Mapping[str, Any], final: Mapping[str, Mapping[str, Summary]], known: Mapping[str, Metric]
+) -> Reference | None:
     """`raw["metric"]` is `"test/error"`, or `"error"` of the first split that has it."""
     name = str(raw.get("metric") or "")
     if not name or raw.get("value") is None:
         return None
     split, _, metric = name.partition("/") if name.partition("/")[0] in (*artifacts.ORDER, *final) else ("", "", name)
     split = split or next((s for s, metrics in final.items() if metric in metrics), "test")
-    known, got = better(metric), final.get(split, {}).get(metric)
-    higher = known == "higher" or (not known and raw.get("mode") == "max")
+    better, got = described.describe(metric, known).better, final.get(split, {}).get(metric)
+    higher = better == "higher" or (not better and raw.get("mode") == "max")
     reference = Reference(split, metric, float(raw["value"]), str(raw.get("source", "")), higher, None)
     return reference.against(got.mean) if got else reference

@@ -6,8 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from dl.metric import describe
-from dl.report import comparison, plots, replicas, tables
+from dl.report import comparison, described, plots, replicas, tables
 from dl.report.axis import mean_std, number
 from dl.report.page import artifact_section, document, duration, save, stack, verdict, words
 from dl.report.run import Run, Series, is_diagnostic, read
@@ -64,9 +63,9 @@ def facts(run: Run, alike: bool = True) -> str:
     if best and alike:
         split, metric, value = best
         mean, _, std = mean_std(value.mean, value.std).partition(" ± ")
-        percent = f" ({describe(metric).text(value.mean)})" if describe(metric).unit == "%" and 0 <= value.mean <= 1 else ""
+        percent = described.percent(run.metric(metric), value.mean)
         pm = f' <span class="pm">± {std}</span>' if std else ""
-        name = escape(f"{split} {words(metric)}{percent}")
+        name = escape(f"{split} {words(metric)}{f' ({percent})' if percent else ''}")
         cards.append(f'<div class="card wide"><b>{mean}{pm}</b><span>{name}{_against(run)}</span></div>')
     result = run.result
     total = run.config.get("steps")
@@ -195,7 +194,7 @@ def _configuration(config: Mapping[str, Any]) -> str:
 def _record(run: Run) -> str:
     """What identifies the run and what it ran on."""
     result = run.result
-    left_out = ("config", "metrics", "reference", "phases")
+    left_out = ("config", "metrics", "reference", "phases", "described")
     values: dict[str, Any] = {"workdir": str(run.path)}
     for key, value in result.items():
         if key not in left_out:

@@ -120,6 +120,7 @@ def test_a_replica_of_a_sweep_is_the_single_run(config, tmp_path):
     together = json.loads((folder / "result.json").read_text())
     config.optimizer.learning_rate, config.seed = 0.3, 1
     alone = train(config, tmp_path / "alone", None, None)
+    assert {name: known["better"] for name, known in alone["described"].items()} == {"loss": "lower", "error": "lower"}
     assert together["params_sha256"][3] == alone["params_sha256"][0]
     assert [(row["settings"], row["seeds"]) for row in table] == [({RATE: 0.02}, [0, 1]), ({RATE: 0.3}, [0, 1])]
     assert table[1]["metrics"]["test"]["loss"]["values"][1] == alone["metrics"]["test"]["loss"]["mean"]

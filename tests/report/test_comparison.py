@@ -72,27 +72,38 @@ def results_of(folder, metrics):
     return folder
 
 
-HIGHER = ["coverage", "modes", "inside", "confident", "pseudo_likelihood", "parzen", "accuracy", "auc", "my_score"]
-LOWER = ["error", "error/5-way 1-shot", "loss", "perplexity", "frechet", "class_error", "reconstruction", "my_distance"]
-NEITHER = ["value", "d_real", "d_fake", "nearest", "confident_real", "mixture_modes", "embedding_norm", "wombats"]
+# As tasks describe them, and by their words where nobody does.
+HIGHER = ["coverage", "modes", "inside", "confident", "pseudo_likelihood", "parzen"]
+LOWER = ["error", "error/5-way 1-shot", "class_error", "frechet"]
+NEITHER = ["value", "d_real", "nearest", "confident_real", "mixture_modes", "embedding_norm", "gap_loss"]
+BY_WORD = {"accuracy": "higher", "auc": "higher", "my_score": "higher", "my_distance": "lower", "accuracy_loss": "lower"}
+BY_WORD |= {"word_error": "lower", "wombats": ""}
 
 
-def test_the_best_is_bold_and_nothing_where_neither_is_better(make_run):
-    names = [*HIGHER, *LOWER, *NEITHER]
-    low = results_of(make_run("low", reference=None), dict.fromkeys(names, 0.25))
-    high = results_of(make_run("high", reference=None), dict.fromkeys(names, 0.75))
-    source = report.comparison.render([report.run.read(low), report.run.read(high)])
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_best_is_bold_and_nothing_where_neither_is_better(make_run, finished):
+    known = dict.fromkeys(HIGHER, "higher") | dict.fromkeys(LOWER, "lower") | dict.fromkeys(NEITHER, "")
+    described = {name: {"better": better, "unit": "", "format": ".4g"} for name, better in known.items()}
+    names = {**(known if finished else {}), **BY_WORD}
+    runs = []
+    for run, value in (("low", 0.25), ("high", 0.75)):
+        folder = results_of(make_run(run, reference=None), dict.fromkeys(names, value))
+        if finished:
+            content = json.loads((folder / "result.json").read_text()) | {"described": described}
+            (folder / "result.json").write_text(json.dumps(content))
+        runs.append(report.run.read(folder))
+    source = report.comparison.render(runs)
     rows = re.findall(r"<tr>(.*?)</tr>", source[source.index("<tbody>") : source.index("</tbody>")])
-    bold = [["<b>" in cell for cell in row.split("<td")[2 : 2 + len(names)]] for row in rows]
-    assert bold[0] == [False] * len(HIGHER) + [True] * len(LOWER) + [False] * len(NEITHER)
-    assert bold[1] == [True] * len(HIGHER) + [False] * len(LOWER + NEITHER)
+    for row, better in zip(rows, ("lower", "higher"), strict=True):
+        cells = row.split("<td")[2 : 2 + len(names)]
+        bold = [name for name, cell in zip(names, cells, strict=True) if "<b>" in cell]
+        assert bold == [name for name, known in names.items() if known == better]
 
 
-def test_a_metric_that_no_name_tells_of_is_better_as_the_configuration_says(make_run):
-    best = {"metric": "test/wombats", "mode": "max"}
-    folders = [results_of(make_run(name, best=best), {"wombats": value}) for name, value in (("a", 1.0), ("b", 2.0))]
-    source = report.comparison.render([report.run.read(folder) for folder in folders])
-    assert "<b>2</b>" in source and "<b>1</b>" not in source
+def test_a_reference_is_reached_the_way_that_the_metric_is_better(make_run):
+    """Whatever `mode` says: it is "min" unless set."""
+    folder = results_of(make_run(reference=("test/parzen", 225.0, "a paper")), {"parzen": 230.0})
+    assert report.run.read(folder).reference.reached
 
 
 def test_the_comparison_goes_where_git_does_not_look(make_run, tmp_path, monkeypatch):

@@ -187,6 +187,16 @@ def test_a_value_that_is_no_number_is_left_out_and_told(make_run, parse):
     assert "error of step 500 is not a number" in text and "loss of step 500 is not a number" in text
 
 
+@pytest.mark.parametrize(
+    "described",
+    ["x", [1], {"error": 3}, {"error": {"better": "up", "unit": "", "format": ""}}, {"error": {"better": [1], "unit": 2}}],
+)
+def test_a_description_of_a_metric_that_is_none(make_run, described):
+    path = make_run() / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"described": described}))
+    assert report.run.read(path.parent).metric("error").better == "lower"
+
+
 def test_mutated_artifacts_load_or_give_one_line(make_run, tmp_path):
     """Whatever bytes of the archive are changed."""
     folder = make_run()

@@ -170,17 +170,18 @@ def _serve(server: socket.socket, receive: Callable[[socket.socket], None]) -> N
 
 
 def _relay(a: socket.socket, b: socket.socket, hold: bool = False) -> None:
-    """Passes bytes both ways until an end closes. `hold`: a stays open where b closes."""
-    _start(_pump, a, b, True)
-    _pump(b, a, not hold)
+    """Passes bytes both ways until an end closes. `hold`: a stays open whatever becomes of b."""
+    held = a if hold else None
+    _start(_pump, a, b, held)
+    _pump(b, a, held)
 
 
-def _pump(source: socket.socket, sink: socket.socket, close: bool) -> None:
-    with suppress(OSError):
+def _pump(source: socket.socket, sink: socket.socket, held: socket.socket | None) -> None:
+    with suppress(OSError):  # of either end: a heartbeat may meet a closed connection before its end is read
         while data := source.recv(65536):
             sink.sendall(data)
-    if close:
-        for line in (source, sink):
+    for line in (source, sink):
+        if line is not held:
             with suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from threading import Thread
 
 import pytest
 
@@ -104,6 +105,23 @@ def test_strangers_are_ignored():
     for process in processes:
         tell(process, "end")
         assert end(process, LIMIT).returncode == 0
+
+
+def test_a_relay_holds_an_end_whose_other_end_is_gone():
+    """Also where it is written to before that is noticed: JAX would abort the process."""
+    jax, ours = socket.socketpair()
+    upstream, service = socket.socketpair()
+    Thread(target=peers._relay, args=(ours, upstream, True), daemon=True).start()
+    jax.sendall(b"heartbeat")
+    assert service.recv(9) == b"heartbeat"
+    service.sendall(b"answer")
+    assert jax.recv(6) == b"answer"
+    service.close()
+    jax.settimeout(1)
+    for _ in range(3):
+        jax.sendall(b"heartbeat")
+        with pytest.raises(TimeoutError):
+            jax.recv(1)
 
 
 @pytest.mark.parametrize("address", ["nowhere", "localhost:", "localhost:99999", "localhost:x"])

@@ -8,6 +8,10 @@ class UserError(Exception):
     """A mistake that the user can mend. Programs print its message alone, without a traceback, and exit with code 1."""
 
 
+class Busy(UserError):
+    """Another process is writing where this one would: nothing has failed, and nothing is to be done again."""
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
     """The error for a name that does not exist: the nearest name first, then all the choices.
 

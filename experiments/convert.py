@@ -4,10 +4,11 @@
     python -m experiments.convert --from=squeezenet_v1.0.npz --model=squeezenet --to=squeezenet.safetensors
     python -m experiments.convert --from=runs/cifar10_resnet20 --to=resnet20.pth
 
-Reads `.pth`, `.pt`, `.safetensors` and `.npz` with torchvision's names, a folder that it wrote, or the workdir of a run.
-Nothing in a file is executed. Writes a file of one of these kinds, with torchvision's names, so that PyTorch's
-`load_state_dict` takes it, and beside it a `.json` with the model's settings, its pictures and classes; into a folder,
-`weights.safetensors` with its `weights.json`. `experiments.predict --weights=...` takes either.
+Reads `.pth`, `.pt`, `.safetensors` and `.npz` with torchvision's names, a folder that it wrote, or the workdir of any run.
+Nothing in a file is executed. Writes a file of one of these kinds: with torchvision's names where it has the architecture, so
+that PyTorch's `load_state_dict` takes it, else with ours and PyTorch's axes (`dl/interop/own.py`). Beside it stands a `.json`
+with the model's settings, its pictures and classes; a folder gets `weights.safetensors` and `weights.json`. Of classifiers,
+`experiments.predict --weights=...` takes either; of another run, the `.json` has the configuration.
 """
 
 import ast
@@ -21,6 +22,7 @@ from dl.errors import UserError
 from experiments import program
 
 FLAGS = flags.FLAGS
+OURS = "note: names are ours and axes PyTorch's, as dl/interop/own.py says; torchvision has no such network."
 
 
 def main(argv: list[str]) -> None:
@@ -28,15 +30,30 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise UserError(f"what is {argv[1]!r}? Files are given by --from and --to.")
     program.start_jax()
-    from dl.interop import classifier
+    from dl.interop import classifier, own
 
     to = destination(FLAGS.to, FLAGS.overwrite)
     source = str(FLAGS["from"].value)  # a word of Python, so no attribute
+    if other_task(source):
+        if FLAGS.model or FLAGS.set or FLAGS.classes:
+            raise UserError(f"{source} is a run of no classifier: leave out --model, --set and --classes.")
+        saved = own.save_run(Path(source).expanduser().absolute(), to, FLAGS.checkpoint, FLAGS.replica)
+        print(f"{saved.file}: {saved.model} of the task {saved.task}, {saved.parameters:,} parameters")
+        print(OURS)
+        return
     found = load(source, FLAGS.model, model_settings(FLAGS.set), FLAGS.checkpoint, FLAGS.replica, FLAGS.classes)
     file = classifier.save(found, to)
     print(f"{file}: {described(found)}")
     for line in differences(found):
         print(f"note: {line}")
+
+
+def other_task(source: str) -> bool:
+    """Whether this is the workdir of a run that trained no classifier."""
+    from dl.training.workdir import read_config
+
+    path = Path(source).expanduser()
+    return (path / "config.json").is_file() and read_config(path).task.name != "classification"
 
 
 def load(
@@ -67,7 +84,7 @@ def load(
     from dl.data.class_names import read_class_names
     from dl.interop import classifier
 
-    path = Path(source).expanduser()
+    path = Path(source).expanduser().absolute()
     if (path / "config.json").is_file():
         if settings or model:
             raise UserError(f"{path} is a run, which knows its model: leave out --model and --set.")
@@ -104,7 +121,7 @@ def destination(name: str, overwrite: bool) -> Path:
     Raises:
         UserError: a kind of file that can't be written, a folder of a run, or something that is there already.
     """
-    from dl.interop import classifier, weights
+    from dl.interop import weights
 
     to = Path(name).expanduser()
     if to.suffix not in weights.SUFFIXES:
@@ -112,7 +129,7 @@ def destination(name: str, overwrite: bool) -> Path:
             raise UserError(f"--to={to} must be a folder, or end in one of {', '.join(weights.SUFFIXES)}.")
         if (to / "config.json").exists():
             raise UserError(f"--to={to} is the workdir of a run: give another folder.")
-    file = to if to.suffix in weights.SUFFIXES else to / classifier.FOLDER_FILE
+    file = to if to.suffix in weights.SUFFIXES else to / weights.FOLDER_FILE
     if file.exists() and not overwrite:
         raise UserError(f"{file} is there already: give another --to, or --overwrite.")
     return to
@@ -134,7 +151,8 @@ def differences(found: Any) -> list[str]:
     from dl.interop import published
 
     usual = published.published(found.name, {})
-    lines = [
+    lines = [] if usual.side else [OURS.removeprefix("note: ")]
+    lines += [
         f"{key} is {found.settings[key]} and not torchvision's {value}, so the same weights mean another function there."
         for key, value in usual.settings.items()
         if key in found.settings and found.settings[key] != value
@@ -143,7 +161,8 @@ def differences(found: Any) -> list[str]:
         lines.append(f"the last convolution is padded by {found.settings['padding']}; torchvision's is not.")
     if found.settings.get("stochastic_depth"):
         lines.append("branches are multiplied by their probability of survival, which PyTorch's module must do, too.")
-    if not (np.allclose(found.mean, usual.mean, atol=1e-3) and np.allclose(found.std, usual.std, atol=1e-3)):
+    alike = len(found.mean) == len(usual.mean) and np.allclose([found.mean, found.std], [usual.mean, usual.std], atol=1e-3)
+    if not alike:
         mean, std = (tuple(round(float(v), 4) for v in values) for values in (found.mean, found.std))
         lines.append(f"pictures in 0..1 are standardised with mean={mean} and std={std}.")
     return lines

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 PAGE = "inspection.html"
+FOLDER = Path("runs", "inspection")  # of the page where there is no run: git does not look there
 
 
 def main(argv: list[str]) -> None:
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> None:
     maximised = [class_number(network, name) for name in FLAGS.maximised]
     whose = f"the first {len(attacked)} of {FLAGS.split}" if attacked else "the images of this page"
     html = report.render(network, chosen, subjects, attacked, targets, maximised, whose, FLAGS.seed, tell)
-    default = Path(FLAGS.workdir or ".") / ("report" if FLAGS.workdir else "") / PAGE
+    default = (Path(FLAGS.workdir, "report") if FLAGS.workdir else FOLDER) / PAGE
     print(page.save(Path(FLAGS.out) if FLAGS.out else default, html))
 
 
@@ -97,8 +98,9 @@ def looked_at(names: list[str], network: "Network", resize: int) -> "tuple[list[
         return found, []
     from dl.training.restored import folders
 
-    config = read_config(Path(FLAGS.workdir))
-    data_dir, manual_dir = folders(Path(FLAGS.workdir), FLAGS.data_dir, FLAGS.manual_dir)
+    workdir = Path(FLAGS.workdir).absolute()
+    config = read_config(workdir)
+    data_dir, manual_dir = folders(workdir, FLAGS.data_dir, FLAGS.manual_dir)
     attacked = subjects.from_split(config, FLAGS.split, max(FLAGS.attacked, FLAGS.examples), data_dir, manual_dir)
     return found or attacked[: FLAGS.examples], attacked[: FLAGS.attacked]
 
@@ -146,7 +148,7 @@ if __name__ == "__main__":
     program.define_data()
     flags.DEFINE_string("workdir", None, "Folder of a run that trained a classifier.")
     flags.DEFINE_string("weights", None, "File of weights, or a folder of experiments.convert.")
-    flags.DEFINE_string("out", None, f"The page to write; by default DIR/report/{PAGE} of a run, or {PAGE} here.")
+    flags.DEFINE_string("out", None, f"The page to write; by default DIR/report/{PAGE} of a run, else {FOLDER / PAGE}.")
     flags.DEFINE_list("methods", [], "What to look at, by default all; see dl/inspection/choices.py.")
     flags.DEFINE_list("layers", [], "Layers whose activations are shown.")
     flags.DEFINE_list("projected", [], "Layers whose strongest features are projected to the pixels.")

@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     from experiments.convert import load, model_settings
 
     if FLAGS.workdir:
-        read_config(Path(FLAGS.workdir))  # its message says what is missing
+        read_config(Path(FLAGS.workdir).absolute())  # its message says what is missing
     found = load(
         FLAGS.weights or FLAGS.workdir,
         FLAGS.model,

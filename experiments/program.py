@@ -15,7 +15,7 @@ from ml_collections import ConfigDict, config_flags
 
 from dl.config import cite, flatten
 from dl.errors import UserError
-from experiments import config_file
+from experiments import config_file, peers
 
 FLAGS = flags.FLAGS
 FOLDERS = ("workdir", "data_dir", "manual_dir")  # an empty name would be the current folder
@@ -33,6 +33,7 @@ def run(main: Callable[[list[str]], None]) -> None:
             fail(error)
         except KeyboardInterrupt:
             print("interrupted: the same command goes on from the last checkpoint.", file=sys.stderr)
+            peers.leave("interrupted", 130)
             sys.exit(130)
 
     app.run(guarded, flags_parser=_parse)
@@ -42,6 +43,7 @@ def fail(error: object) -> None:
     """Prints one line on stderr and ends the process with code 1, other processes of the same run notwithstanding."""
     line = " ".join(str(error).split())
     print(f"error: {line}", file=sys.stderr, flush=True)
+    peers.leave(line)
     sys.exit(1)
 
 
@@ -245,7 +247,8 @@ def _join(jax: object) -> None:
 
     given = (FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     if all(value is not None for value in given):
-        distributed.initialize(*given, heartbeat_timeout_seconds=30)
+        address = peers.join(FLAGS.coordinator, FLAGS.process_id)  # so that all know when one dies
+        distributed.initialize(address, *given[1:], coordinator_bind_address=address)
     elif any(value is not None for value in given):
         raise UserError("several processes need all of --coordinator, --num_processes and --process_id.")
     elif _in_cluster():

@@ -6,7 +6,6 @@ Any run of the task `similarity` serves, with its own distance, and any of `clas
 scores. Images are those of FOLDER and the folders in it; `--out` writes a page with their pictures.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,25 +96,12 @@ def restore(workdir: Path, which: str, data_dir: str | None, manual_dir: str | N
 
     from dl.data.resizing import fit_images
     from dl.data.sources.folder import decode
-    from dl.training import checkpoint
-    from dl.training.assembly import assemble
+    from dl.training.restored import restore as restore_run
     from dl.training.workdir import read_config
 
     config = read_config(workdir)
-    data = json.loads((workdir / "data.json").read_text())
-    experiment = assemble(config, data_dir or data["data_dir"], manual_dir or data["manual_dir"])
-    metric = experiment.best() if which == "best" else None
-    step = checkpoint.best_step(workdir, metric.better) if metric else None
-    if which == "best" and step is None:
-        raise UserError(f"{workdir} holds no best checkpoint: train with config.best.metric, e.g. 'validation/error'.")
-    if step is not None:
-        state = checkpoint.restore_step(workdir, step, experiment.target())
-    else:
-        latest = checkpoint.restore_latest(workdir, experiment.target(), set_aside=False)
-        if latest is None:
-            raise UserError(f"{workdir} holds no checkpoint yet.")
-        state = latest[1]
-    params, variables = jax.tree.map(lambda x: x[0], state.evaluated())
+    restored = restore_run(config, workdir, which, data_dir, manual_dir)
+    experiment, (params, variables) = restored.experiment, restored.replica(0)
     height, width, channels = experiment.dataset.info.shapes["image"]
 
     def read(path: Path) -> np.ndarray:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from dl.errors import UserError
+from dl.errors import Busy, UserError
 from experiments import program
 
 if TYPE_CHECKING:
@@ -62,25 +62,34 @@ def run(
         Whether a run failed; what SIGTERM stopped did not.
 
     Raises:
-        UserError: a folder holds a run of another configuration, or cannot be written.
+        Busy: another sweep, or a run of its own, is writing to a folder of this one.
+        UserError: a folder holds a run of another configuration, a file in it is damaged, or it cannot be written.
     """
+    from dl.training import sweep
+
+    with sweep.alone(workdir, job):
+        _check_folders(config, grid, plan, workdir)
+        statuses = []
+        for number, group in enumerate(plan):
+            if job in (None, number) and "stopped" not in statuses:
+                print(f"[{number + 1}/{len(plan)}]", end=" ")
+                statuses.append(_run_group(config, grid, group, workdir, data_dir, manual_dir))
+        _tabulate(grid, plan, workdir)
+    return "failed" in statuses
+
+
+def _tabulate(grid: "Grid", plan: "list[Group]", workdir: Path) -> None:
+    """Writes and prints the table."""
     from dl.report import console
     from dl.report import sweep as results
     from dl.training import sweep
 
-    _check_folders(config, grid, plan, workdir)
-    statuses = []
-    for number, group in enumerate(plan):
-        if job in (None, number) and "stopped" not in statuses:
-            print(f"[{number + 1}/{len(plan)}]", end=" ")
-            statuses.append(_run_group(config, grid, group, workdir, data_dir, manual_dir))
     table = results.rows([point for group in plan for point in _points(grid, group, workdir)])
     names = sweep.short_names(grid)
     page = results.write(workdir, table, names)
     header, lines = results.cells(table, names)
     console.show(console.Columns("Mean ± standard deviation over the seeds, at the last step", header, lines))
     print(f"table: {workdir / 'table.md'}" + (f"\nreport: {page}" if page else ""))
-    return "failed" in statuses
 
 
 def _run_group(config: Any, grid: "Grid", group: "Group", workdir: Path, data_dir: str | None, manual_dir: str | None) -> str:
@@ -110,7 +119,12 @@ def _run_group(config: Any, grid: "Grid", group: "Group", workdir: Path, data_di
 
 
 def _train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | None) -> str:
-    """Trains one program. A failure of whatever kind is printed and kept in the folder, and the sweep goes on."""
+    """Trains one program. A failure of whatever kind is printed and kept in the folder, and the sweep goes on.
+
+    Raises:
+        Busy: somebody else is training it: that is no failure.
+        UserError: the folder can't be written.
+    """
     import jax
 
     from experiments.train import train
@@ -122,6 +136,8 @@ def _train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | No
         raise UserError(f"cannot write to {folder}: {error.strerror}. Give another --workdir, or free some space.") from error
     try:
         return "finished" if train(config, folder, data_dir, manual_dir) else "stopped"
+    except Busy:
+        raise
     except UserError as error:
         message = " ".join(str(error).split())
     except Exception as error:
@@ -130,7 +146,10 @@ def _train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | No
     finally:
         jax.clear_caches()  # the programs of one group are of no use to the next
     print(f"failed: {message}", file=sys.stderr, flush=True)
-    (folder / FAILED).write_text(message + "\n")
+    try:
+        (folder / FAILED).write_text(message + "\n", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}. Give another --workdir, or free some space.") from error
     return "failed"
 
 
@@ -154,6 +173,7 @@ def _leaves(grid: "Grid", group: "Group", workdir: Path) -> "list[Group]":
 
 def _points(grid: "Grid", group: "Group", workdir: Path) -> "list[Point]":
     """What the table needs to know of each rate of a group."""
+    from dl.files import read_text
     from dl.report.sweep import Point
     from dl.training import sweep
 
@@ -162,7 +182,7 @@ def _points(grid: "Grid", group: "Group", workdir: Path) -> "list[Point]":
         folder = workdir / sweep.folder_name(leaf, grid)
         failed = folder / FAILED
         status = "finished" if (folder / "result.json").exists() else "failed" if failed.exists() else "not run"
-        message = failed.read_text().strip() if status == "failed" else ""
+        message = read_text(failed).strip() if status == "failed" else ""
         for i, rate in enumerate(leaf.rates):
             both = {**leaf.settings, **rate}
             settings = {key: both[key] for key in grid if key in both}

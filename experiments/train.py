@@ -58,6 +58,7 @@ def begin(
     import jax
 
     from dl import report
+    from dl.config import variants
     from dl.training import resume
     from dl.training import workdir as folder
     from dl.training.assembly import assemble
@@ -71,7 +72,8 @@ def begin(
         folders = {"data_dir": data_dir, "manual_dir": manual_dir}
         begun = resume.start(experiment, workdir, folders, override, command())
         total = sum(phase.steps for phase in experiment.task.phases)
-        trained = loop(experiment, workdir, Progress(total, enabled=first))
+        rates = 1 + max(rate for _, rate in variants(config))
+        trained = loop(experiment, workdir, Progress(total, first, rates))
         if not trained.finished:
             if first:
                 print(f"stopped by {trained.stopped_by}, saved at step {trained.step}: start the same command again to go on.")
@@ -99,6 +101,8 @@ def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
     shown = jax.device_get(gather(trained.state.evaluated()))
     content = result(experiment.config, experiment.task.phases, trained.step, params, trained.evaluated, trained.seconds)
     content["best"] = best(experiment, workdir)
+    evaluators = experiment.task.evaluators.values()
+    content["described"] = {name: metric._asdict() for e in evaluators for name, metric in e.metrics.items()}
     if jax.process_index() == 0:
         content |= history.made_with(workdir, trained.step)
         render_splits(experiment, workdir, shown, trained.evaluated)

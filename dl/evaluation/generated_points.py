@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from dl.artifacts import Artifact, Curves, Scatter, Table
 from dl.dataset import Info
@@ -67,9 +67,8 @@ class View(NamedTuple):
         kinds = {"real": out["real"], "generator": out["sample"], "Gaussian mixture": fitted}
         shown: dict[str, Artifact] = {}
         if out["real"].shape[1] == 2:
-            points = np.concatenate([values[:SHOWN] for values in kinds.values()])
-            labels = np.repeat(np.arange(3), [len(values[:SHOWN]) for values in kinds.values()])
-            shown["points"] = Scatter(points, labels, tuple(kinds))
+            parts = [spread(values) for values in kinds.values()]
+            shown["points"] = Scatter(np.concatenate(parts), np.repeat(np.arange(3), list(map(len, parts))), tuple(kinds))
         elif out["real"].shape[1] == 1:
             shown["densities, and D(x)"] = densities(kinds, None if players.conditional else score)
         found = [modes(values, out["real"], out["label"], self.info.num_classes) for values in kinds.values()]
@@ -82,6 +81,11 @@ class View(NamedTuple):
         rows.append(("log-likelihood of the real points", "", "none (implicit)", f"{likelihood:.3f}"))
         shown["modes"] = Table(("component", *kinds), rows)
         return shown
+
+
+def spread(points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "m d"]:
+    """At most `SHOWN` of the points, at even distances through all: a mixture's samples come component by component."""
+    return points[np.linspace(0, len(points) - 1, min(SHOWN, len(points))).round().astype(int)]
 
 
 def densities(kinds: Mapping[str, np.ndarray], score: Callable[..., Array] | None) -> Curves:

@@ -6,7 +6,7 @@ are what is published for the model.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +16,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from dl.errors import UserError
+from dl.files import read_json
 from dl.interop import published, torchvision, weights
 from dl.interop.torchvision import Layout
-
-FOLDER_FILE = "weights.safetensors"
-KEYS = ("model", "settings", "mean", "std", "shape", "resize", "class_names")
 
 
 class Classifier(NamedTuple):
@@ -64,11 +62,11 @@ def load(
         UserError: the file can't be read, is of another model, or does not fit it; no name.
     """
     path = Path(path).expanduser()
-    if (path / "config.json").is_file() and not (path / FOLDER_FILE).is_file():
+    if (path / "config.json").is_file() and not (path / weights.FOLDER_FILE).is_file():
         if settings:
             raise UserError(f"{path} is a run, which has its model's settings: leave out {', '.join(settings)}.")
         return _named(of_run(path, dtype=dtype), name, path)
-    file = path / FOLDER_FILE if path.is_dir() else path
+    file = path / weights.FOLDER_FILE if path.is_dir() else path
     arrays = weights.read(file)
     record = _read_record(file)
     name = name or record.get("model", "")
@@ -77,6 +75,11 @@ def load(
     if record.get("model", name) != name:
         raise UserError(f"the weights {path} are of {record['model']}, not of {name}.")
     found = published.published(name, arrays)
+    if not found.side and not record:
+        raise UserError(
+            f"{path} is without the record that experiments.convert wrote beside it, {file.with_suffix('.json').name}, and "
+            f"nobody published weights of {name}: convert the run anew."
+        )
     given = {**found.settings, **record.get("settings", {}), **(settings or {})}
     classes = given.pop("num_classes", None)
     state = found.renamed(arrays)
@@ -141,15 +144,17 @@ def of_run(
 
 
 def save(classifier: Classifier, path: Path) -> Path:
-    """Writes a file of torchvision's names and the record beside it; into a folder, `weights.safetensors` with its record.
+    """Writes a file and the record beside it; into a folder, `weights.safetensors` with its record.
+
+    Names are torchvision's, or, of what is not published, ours (`dl.interop.own`).
 
     Returns:
         The file of weights.
 
     Raises:
-        UserError: a model that `dl.interop` has no layout for, or a file that can't be written.
+        UserError: a file that can't be written.
     """
-    file = path if path.suffix in weights.SUFFIXES else path / FOLDER_FILE
+    file = path if path.suffix in weights.SUFFIXES else path / weights.FOLDER_FILE
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -172,11 +177,7 @@ def save(classifier: Classifier, path: Path) -> Path:
 
 
 def layout(classifier: Classifier) -> Layout:
-    """Where torchvision keeps the classifier's layers.
-
-    Raises:
-        UserError: `dl.interop` does not know the model.
-    """
+    """Where a state dict has the classifier's layers."""
     return published.published(classifier.name, {}).layout(classifier.model)
 
 
@@ -187,12 +188,46 @@ def _named(classifier: Classifier, name: str, path: Path) -> Classifier:
 
 
 def _read_record(file: Path) -> dict[str, Any]:
-    """What stands beside a file of weights; {} for a file of others, which may have some other `.json` beside it."""
+    """What stands beside a file of weights; {} for a file of others, which may have some other `.json` beside it.
+
+    Raises:
+        UserError: it can't be read, or has our keys and not what belongs to them.
+    """
     path = file.with_suffix(".json")
     if not path.is_file():
         return {}
     try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}, which belongs to {file}, can't be read ({error}); convert the weights anew.") from error
-    return record if isinstance(record, dict) and set(record) == set(KEYS) else {}
+        record = read_json(path, object)
+    except UserError as error:
+        raise UserError(f"{error} It belongs to {file.name}: convert the weights anew.") from error
+    if not isinstance(record, dict) or set(record) != set(KEYS):
+        return {}
+    wrong = [key for key, good in KEYS.items() if not good(record[key])]
+    if wrong or len(record["mean"]) != len(record["std"]):
+        raise UserError(f"{path} is damaged: {wrong[0] if wrong else 'mean and std'} can't be so; convert the weights anew.")
+    return {**record, "settings": {key: _tuples(value) for key, value in record["settings"].items()}}
+
+
+def _tuples(value: Any) -> Any:
+    # JSON knows no tuples, and the settings of a model no lists.
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(n, int | float) for n in value)
+
+
+def _size(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
+
+
+# Of a record, and what each entry must be.
+KEYS: dict[str, Callable[[Any], bool]] = {
+    "model": lambda value: isinstance(value, str),
+    "settings": lambda value: isinstance(value, dict),
+    "mean": _numbers,
+    "std": _numbers,
+    "shape": _size,
+    "resize": lambda value: type(value) is int and value > 0,
+    "class_names": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+}

@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 
 from dl import registry
 from dl.errors import unknown
-from dl.interop import torchvision
+from dl.interop import own, torchvision
 from dl.interop.torchvision import Arrays, Layout
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in 0..1: torchvision's
@@ -28,7 +28,7 @@ class Published(NamedTuple):
     layout: the model -> where torchvision keeps its layers.
     mean, std: of the network's input: it takes (rgb - mean) / std of RGB in 0..1, one number a channel.
     settings: of the model, that the weights were made for.
-    side: of the square that it takes.
+    side: of the square that it takes; 0 where nothing is published, so that a record must say it.
     resize: the shorter side of a picture before that square is cut out of its middle.
     renamed: arrays by other published names -> by torchvision's, in PyTorch's layout.
     """
@@ -42,16 +42,19 @@ class Published(NamedTuple):
     renamed: Callable[[Arrays], dict[str, np.ndarray]] = dict
 
 
+OWN = Published(own.layout, side=0, resize=0)
+
+
 def published(name: str, arrays: Arrays) -> Published:
-    """What is published for the model `name`, told by the arrays of a file where there are several versions.
+    """What is published for the model `name`, told by the arrays of a file where there are several versions; else `OWN`.
 
     Raises:
-        UserError: no weights are published for such a model.
+        UserError: there is no such model.
     """
-    known = registry.public("dl.interop", "WEIGHTS")
-    if name not in known:
-        raise unknown("model with published weights", name, known)
-    return known[name](arrays)
+    known, models = registry.public("dl.interop", "WEIGHTS"), registry.public("dl.models")
+    if name not in known and name not in models:
+        raise unknown("model", name, {**models, **known})
+    return known[name](arrays) if name in known else OWN
 
 
 def build(name: str, settings: Mapping[str, Any], num_classes: int, dtype: DTypeLike = jnp.float32) -> nn.Module:

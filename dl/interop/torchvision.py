@@ -50,6 +50,7 @@ class Place(NamedTuple):
 
     name: str
     shape: tuple[int, ...]
+    kernel: bool  # whether its axes are in another order there
     flattened: tuple[int, int] | None
 
 
@@ -60,8 +61,9 @@ def places(layout: Layout, template: Any) -> dict[str, Place]:
     for path in sorted(leaves, key=lambda path: path.startswith("batch_stats")):  # statistics last, in messages too
         leaf, (_, module, kind) = leaves[path], _parts(path)
         flattened = layout.flattened.get(module) if kind == "kernel" else None
-        shape = _transposed(np.empty(leaf.shape, np.bool_), flattened).shape  # of bytes that nobody touches
-        out[path] = Place(f"{layout.module(module)}.{LEAVES[kind]}", shape, flattened)
+        place = Place(".".join(filter(None, (layout.module(module), LEAVES.get(kind, kind)))), (), kind == "kernel", flattened)
+        shape = _transposed(np.empty(leaf.shape, np.bool_), place).shape  # of bytes that nobody touches
+        out[path] = place._replace(shape=shape)
     return out
 
 
@@ -85,7 +87,8 @@ def from_state(layout: Layout, template: Any, state: Arrays, source: str, model:
     found = places(layout, template)
     names = {place.name: place.shape for place in found.values()}
     check(names, state, source, model, layout.optional, whole)
-    return unflatten_dict({path: _inverse(state[place.name], place) for path, place in found.items()}, sep="/")
+    keys = {"/".join(key): key for key in flatten_dict(template)}  # a name in them may have a slash of its own
+    return unflatten_dict({keys[path]: _inverse(state[place.name], place) for path, place in found.items()})
 
 
 def to_state(layout: Layout, variables: Any) -> dict[str, np.ndarray]:
@@ -93,7 +96,7 @@ def to_state(layout: Layout, variables: Any) -> dict[str, np.ndarray]:
     leaves = flatten_dict(variables, sep="/")
     out = {}
     for path, place in places(layout, variables).items():
-        out[place.name] = np.ascontiguousarray(_transposed(np.asarray(leaves[path], np.float32), place.flattened))
+        out[place.name] = np.array(_transposed(np.asarray(leaves[path], np.float32), place), order="C")
         if place.name.endswith("running_var"):
             out[place.name.replace("running_var", COUNTER)] = np.zeros((), np.int64)
     return out
@@ -133,18 +136,22 @@ def _parts(path: str) -> tuple[str, str, str]:
     return collection, "/".join(module), kind
 
 
-def _transposed(array: np.ndarray, flattened: tuple[int, int] | None) -> np.ndarray:
-    """Our array as PyTorch has it."""
+def _transposed(array: np.ndarray, place: Place) -> np.ndarray:
+    """Our array as PyTorch has it. A kernel of three axes is of a layer that PyTorch has not."""
+    if not place.kernel or array.ndim == 3:
+        return array
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
-    if flattened:
-        return array.reshape(*flattened, -1, array.shape[-1]).transpose(3, 2, 0, 1).reshape(array.shape[-1], -1)
+    if place.flattened:
+        return array.reshape(*place.flattened, -1, array.shape[-1]).transpose(3, 2, 0, 1).reshape(array.shape[-1], -1)
     return array.T
 
 
 def _inverse(array: np.ndarray, place: Place) -> np.ndarray:
     """PyTorch's array as we have it."""
     array = np.asarray(array, np.float32)
+    if not place.kernel or array.ndim == 3:
+        return array
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
     if place.flattened:

@@ -10,6 +10,7 @@ import numpy as np
 
 from dl.errors import UserError
 
+FOLDER_FILE = "weights.safetensors"  # the file in a folder of weights
 SUFFIXES = (".npz", ".safetensors", ".pt", ".pth")
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which checkpoints of training programs keep a state dict
 PARALLEL = "module."  # what PyTorch's DataParallel puts before every name

@@ -6,8 +6,7 @@ pickled, and a file is there whole or not at all.
 
 import json
 import os
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,9 @@ from dl.artifacts import Artifact, Curves, Images, Matrix, Scatter, Table, Text
 from dl.errors import UserError
 
 TYPES: dict[str, type] = {kind.__name__: kind for kind in (Images, Matrix, Table, Text, Curves, Scatter)}
+TEXTS = ("text", "row_title", "column_title", "x_title", "y_title")  # fields of artifacts
+LISTS = ("captions", "header", "names")
+LARGEST_CELL = 2**63  # of the whole numbers in a table
 ORDER = ("train", "validation", "test")  # of the splits; others come after, by name
 
 
@@ -60,19 +62,64 @@ def load(workdir: str | os.PathLike) -> dict[tuple[str, str], Artifact]:
     Raises:
         UserError: a file is damaged or holds what this version does not know.
     """
-    files = Path(workdir, "artifacts").glob("*.npz")
+    folder = Path(workdir, "artifacts")
+    try:
+        files = [path for path in folder.iterdir() if path.suffix == ".npz"]
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UserError(f"cannot read {folder}: {error.strerror}.") from error
     splits = sorted(files, key=lambda path: (ORDER.index(path.stem) if path.stem in ORDER else len(ORDER), path.stem))
     loaded: dict[tuple[str, str], Artifact] = {}
     for path in splits:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 for entry in json.loads(str(arrays["manifest"])):
-                    loaded[path.stem, entry["name"]] = TYPES[entry["type"]](**_decode(entry["fields"], arrays))
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                    artifact = TYPES[entry["type"]](**_decode(entry["fields"], arrays))
+                    _check(artifact)
+                    loaded[path.stem, str(entry["name"])] = artifact
+        except Exception as error:  # what zipfile, zlib and NumPy raise for damaged bytes is of many types
             raise UserError(
-                f"{path} cannot be read ({error}): delete it, or write it again with experiments.evaluate."
+                f"{path} cannot be read ({_reason(error)}): delete it, or write it again with experiments.evaluate."
             ) from error
     return loaded
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _check(artifact: Artifact) -> None:
+    """Raises ValueError where the parts of an artifact do not belong together."""
+    good = all(isinstance(getattr(artifact, name, ""), str) for name in TEXTS)
+    good = good and all(_is_list(getattr(artifact, name, ())) for name in LISTS)
+    match artifact:
+        case Images(pixels, _, columns):
+            good = good and np.ndim(pixels) == 4 and np.shape(pixels)[-1] in (1, 3, 4) and _numeric(pixels)
+            good = good and isinstance(columns, int) and columns > 0
+        case Matrix(values, rows, columns):
+            good = good and np.shape(values) == (len(rows), len(columns)) and _numeric(values)
+        case Table(header, rows):
+            good = good and all(_is_list(row) and len(row) == len(header) and all(map(_is_cell, row)) for row in rows)
+        case Curves(lines):
+            good = good and all(np.ndim(x) == 1 and np.shape(x) == np.shape(y) and _numeric(x, y) for x, y in lines.values())
+        case Scatter(points, labels):
+            good = good and np.ndim(points) == 2 and np.shape(points)[1] == 2 and np.shape(labels) == np.shape(points)[:1]
+            good = good and _numeric(points, labels) and np.asarray(labels).dtype.kind in "iu"
+    if not good:
+        raise ValueError(f"its {type(artifact).__name__} is none")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+
+
+def _numeric(*arrays: Any) -> bool:
+    return all(np.asarray(array).dtype.kind in "biuf" for array in arrays)
+
+
+def _is_cell(value: Any) -> bool:
+    return isinstance(value, str | float) or (isinstance(value, int) and abs(value) < LARGEST_CELL)
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from dl.report import plots, tables
 from dl.report.axis import mean_std, number
 from dl.report.page import document, duration, save, stack, verdict, words
-from dl.report.run import Run, higher_is_better, read
+from dl.report.run import Run, is_diagnostic, read
 from dl.report.style import colour
 
 
@@ -26,8 +26,8 @@ def render(runs: Sequence[Run]) -> str:
     names = _names(runs)
     runs = [run._replace(name=name) for run, name in zip(runs, names, strict=True)]
     sections = {
-        "Results": stack(_results(runs), _sizes(runs)),
-        "Curves": _curves(runs),
+        "Results": stack(results(runs), _sizes(runs)),
+        "Curves": curves(runs),
         "Differences": _differences(runs),
         "Shared configuration": _shared(runs),
     }
@@ -41,7 +41,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(run.path) for run in runs]
 
 
-def _results(runs: Sequence[Run]) -> str:
+def results(runs: Sequence[Run]) -> str:
     """A line for each run, a column for each final metric, the best of a column in bold."""
     columns = list(dict.fromkeys((split, metric) for run in runs for split, metrics in run.final.items() for metric in metrics))
     best = {column: _best(runs, *column) for column in columns}
@@ -64,12 +64,13 @@ def _key(index: int, run: Run) -> str:
 
 
 def _best(runs: Sequence[Run], split: str, metric: str) -> int | None:
-    """The run with the best mean; None where fewer than two have this metric, or all the same."""
+    """The run with the best mean; None where fewer than two have this metric, all the same, or neither way is better."""
     means = {i: run.final[split][metric].mean for i, run in enumerate(runs) if metric in run.final.get(split, {})}
     means = {i: mean for i, mean in means.items() if mean == mean}  # without NaN
-    if len(set(means.values())) < 2:
+    way = next(filter(None, (run.metric(metric).better for run in runs)), "")
+    if len(set(means.values())) < 2 or not way:
         return None
-    return (max if higher_is_better(metric, runs[0].config) else min)(means, key=lambda i: means[i])
+    return (max if way == "higher" else min)(means, key=lambda i: means[i])
 
 
 def _reference(run: Run) -> str:
@@ -85,9 +86,9 @@ def _sizes(runs: Sequence[Run]) -> str:
             [
                 _key(i, run),
                 number(count) if isinstance(count, int | float) else "",
-                number(run.last_step or run.result.get("steps") or 0),
+                number(run.result.get("steps") or run.last_step),
                 duration(run.seconds) if run.seconds else "",
-                str(run.result.get("replicas") or run.config.get("replicas") or ""),
+                escape(tables.text(run.replicas)) if run.replicas else "",
                 escape(tables.text(devices)) if devices else "",
             ]
         )
@@ -95,11 +96,15 @@ def _sizes(runs: Sequence[Run]) -> str:
     return f'<div class="card">{tables.rows(header, body, right=range(1, 5))}</div>'
 
 
-def _curves(runs: Sequence[Run]) -> str:
-    """A plot for each metric, all runs in it; a metric of several splits has one plot for each of them."""
+def curves(runs: Sequence[Run], diagnostic: bool | None = None) -> str:
+    """A plot for each metric, all runs in it; a metric of several splits has one plot for each of them.
+
+    `diagnostic`: only those about how training went, or only the others; None is all.
+    """
     figures = ""
     pairs = dict.fromkeys((metric, split) for run in runs for metric, splits in run.series.items() for split in splits)
     pairs.pop(("seconds", "train"), None)
+    pairs = {pair: None for pair in pairs if diagnostic is None or is_diagnostic(pair[0]) == diagnostic}
     several = {metric for metric, _ in pairs if sum(m == metric for m, _ in pairs) > 1}
     for metric, split in pairs:
         lines = [

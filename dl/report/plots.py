@@ -79,7 +79,7 @@ def plot(
 def curves(artifact: Curves, title: str, subtitle: str = "") -> str:
     """The artifact as an HTML figure."""
     lines = [
-        Line(name, np.asarray(x, float), np.asarray(y, float), colour(i))
+        Line(str(name), np.asarray(x, float), np.asarray(y, float), colour(i))
         for i, (name, (x, y)) in enumerate(artifact.lines.items())
     ]
     return plot(lines, title, artifact.x_title, artifact.y_title, subtitle=subtitle)

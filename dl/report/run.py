@@ -1,24 +1,20 @@
 """What a run left in its workdir, read back without JAX and without the dataset."""
 
-import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from dl.artifacts import Artifact
-from dl.config import flatten
 from dl.config import reference as cited
 from dl.errors import UserError
-from dl.report import artifacts
+from dl.metric import Metric
+from dl.report import artifacts, described, recorded
 
-# A metric whose name holds one of these words is better when it is higher; all others when they are lower.
-HIGHER = ("accuracy", "precision", "recall", "f1", "bleu", "map", "iou", "psnr", "ssim", "auc", "auroc", "score", "correlation")
-
+PARTIAL = "partial"  # in a line that a stop wrote, what the next start goes on from
 
 # Metrics about how training went, and not about what was learned.
 DIAGNOSTICS = ("objective", "learning_rate", "gradient_norm", "parameter_norm", "update_norm", "examples_per_second", "seconds")
@@ -47,13 +43,18 @@ class Series(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """The published result that the run is measured against, and whether its mean is at least as good (None: not known yet)."""
+    """The published result that the run is measured against. `higher`: whether higher is better."""
 
     split: str
     metric: str
     value: float
     source: str
-    reached: bool | None
+    higher: bool
+    reached: bool | None  # whether the run's mean is at least as good; None where it is not known yet
+
+    def against(self, mean: float) -> "Reference":
+        """Of a run with this mean."""
+        return self._replace(reached=mean >= self.value if self.higher else mean <= self.value)
 
 
 class Run(NamedTuple):
@@ -68,11 +69,21 @@ class Run(NamedTuple):
     reference: Reference | None
     artifacts: dict[tuple[str, str], Artifact]
     notes: tuple[str, ...]
+    described: dict[str, Metric]  # name -> what the task said of it
+
+    def metric(self, name: str) -> Metric:
+        """What is known of a metric."""
+        return described.describe(name, self.described)
 
     @property
     def finished(self) -> bool:
         """Whether the run came to its end and left a result."""
         return bool(self.result)
+
+    @property
+    def replicas(self) -> Any:
+        """How many there are, as the files say; None where they do not."""
+        return self.result.get("replicas") or self.config.get("replicas") or None
 
     @property
     def last_step(self) -> int:
@@ -90,25 +101,26 @@ def read(workdir: str | os.PathLike) -> Run:
     """The run in `workdir`. An unfinished one has no `result`; a line cut short by a kill is left out and noted.
 
     Raises:
-        UserError: no such folder, or it holds neither metrics nor a result.
+        UserError: no such folder, it holds neither metrics nor a result, or a file in it is damaged.
     """
     path = Path(workdir)
     if not path.is_dir():
         raise UserError(f"no workdir {str(workdir)!r}: give the --workdir of a run of experiments.train.")
     notes: list[str] = []
-    series = _series(_lines(path / "metrics.jsonl", notes))
-    result = _json(path / "result.json", notes)
+    series = _series(recorded.read_lines(path, notes), notes)
+    result = recorded.read_result(path)
     if not series and not result:
         raise UserError(
             f"{str(workdir)!r} holds no metrics yet (metrics.jsonl): give the --workdir of a run of experiments.train."
         )
-    raw = _json(path / "config.json", notes) or result.get("config") or {}
-    config = flatten(ConfigDict(raw))
-    final = _final(result, series)
+    raw = recorded.read_config(path) or result.get("config") or {}
+    config = recorded.flat(path / "config.json", raw)
+    final = _final(path / "result.json", result, series)
+    known = described.read(result)
     published = result["reference"] if "reference" in result else cited(raw)  # a result has it only where it holds
-    reference = _reference(published or {}, config, final)
+    reference = _reference(published or {}, final, known)
     name = path.resolve().name
-    return Run(name, path, config, result, series, final, reference, artifacts.load(path), tuple(notes))
+    return Run(name, path, config, result, series, final, reference, artifacts.load(path), tuple(notes), known)
 
 
 def is_diagnostic(metric: str) -> bool:
@@ -116,68 +128,44 @@ def is_diagnostic(metric: str) -> bool:
     return metric.partition("/")[0] in DIAGNOSTICS
 
 
-def higher_is_better(metric: str, config: Mapping[str, Any] | None = None) -> bool:
-    """By `best.mode` of the (flat) configuration if that is about this metric, else by the metric's name."""
-    if config and str(config.get("best.metric", "")).rpartition("/")[2] == metric:
-        return config.get("best.mode") == "max"
-    words = metric.lower().replace("/", "_").split("_")
-    return any(word in HIGHER for word in words)
-
-
 def summary(value: Any) -> Summary | None:
     """A metric as it stands in the files: `{"mean", "std", "values"}`, a list (one a replica) or a number; else None."""
-    if isinstance(value, Mapping) and "mean" in value:
-        mean = _number(value["mean"])
-        return Summary(mean, _number(value.get("std", 0.0)), tuple(map(_number, value.get("values") or [mean])))
-    if isinstance(value, list) and value and all(isinstance(v, int | float | None) for v in value):
-        numbers = np.array([_number(v) for v in value])
-        return Summary(
-            float(numbers.mean()), float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0, tuple(map(float, numbers))
-        )
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return Summary(float(value), 0.0, (float(value),))
-    return None
+    if isinstance(value, Mapping):
+        mean, std, values = value.get("mean"), value.get("std", 0.0), value.get("values") or [value.get("mean")]
+        if "mean" not in value or not isinstance(values, list) or not all(map(_is_number, (mean, std, *values))):
+            return None
+        return Summary(_number(mean), _number(std), tuple(map(_number, values)))
+    if isinstance(value, list):
+        return summarise([_number(v) for v in value]) if value and all(map(_is_number, value)) else None
+    return summarise([_number(value)]) if value is not None and _is_number(value) else None
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """Mean and sample standard deviation (0 for one value) of one number a replica."""
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+        return Summary(float(np.mean(values)), std, tuple(map(float, values)))
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or recorded.is_number(value)
 
 
 def _number(value: Any) -> float:
     return math.nan if value is None else float(value)  # a strict JSON writer puts null for NaN
 
 
-def _json(path: Path, notes: list[str]) -> dict[str, Any]:
-    """The object in the file; empty where there is none, and where it is damaged, which is noted."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        notes.append(f"{path.name} is not valid JSON and was left out.")
-        return {}
-
-
-def _lines(path: Path, notes: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
-    """The lines by (split, step). A resumed run may log a step again: what was written last stands."""
-    lines: dict[tuple[str, int], dict[str, Any]] = {}
-    text = path.read_text(errors="replace") if path.exists() else ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-            key = (str(entry.pop("split")), int(entry.pop("step")))
-        except (ValueError, KeyError, AttributeError, TypeError):
-            notes.append(f"metrics.jsonl: line {number} is incomplete and was left out.")
-            continue
-        lines[key] = lines.get(key, {}) | entry
-    return lines
-
-
-def _series(lines: Mapping[tuple[str, int], Mapping[str, Any]]) -> dict[str, dict[str, Series]]:
+def _series(lines: Mapping[tuple[str, int], Mapping[str, Any]], notes: list[str]) -> dict[str, dict[str, Series]]:
     found: dict[str, dict[str, list[tuple[int, Summary]]]] = {}
+    wrong: dict[str, int] = {}
     for (split, step), entry in sorted(lines.items(), key=lambda item: item[0][1]):
         for metric, value in entry.items():
             point = summary(value)
             if point is not None:
                 found.setdefault(metric, {}).setdefault(split, []).append((step, point))
+            elif value is not None and metric != PARTIAL:
+                wrong.setdefault(metric, step)
+    notes += [f"metrics.jsonl: {metric} of step {step} is not a number and was left out." for metric, step in wrong.items()]
     return {metric: {split: _stack(points) for split, points in splits.items()} for metric, splits in found.items()}
 
 
@@ -188,22 +176,26 @@ def _stack(points: list[tuple[int, Summary]]) -> Series:
     return Series(np.array([step for step, _ in points]), mean, np.array([p.std for _, p in points]), values)
 
 
-def _final(result: Mapping[str, Any], series: Mapping[str, Mapping[str, Series]]) -> dict[str, dict[str, Summary]]:
+def _final(path: Path, result: Mapping[str, Any], series: Mapping[str, Mapping[str, Series]]) -> dict[str, dict[str, Summary]]:
     """The numbers of `result.json`; a split that is not in it has its last ones of `metrics.jsonl`, without diagnostics."""
     final: dict[str, dict[str, Summary]] = {}
-    for split, metrics in (result.get("metrics") or {}).items():
-        final[split] = {m: s for m, s in ((m, summary(v)) for m, v in metrics.items()) if s is not None}
+    known = result.get("metrics") or {}
+    for split, metrics in known.items():
+        for metric, value in metrics.items():
+            found = summary(value)
+            if found is None:
+                raise UserError(f"{path} is damaged: metrics.{split}.{metric} should be numbers.")
+            final.setdefault(split, {})[metric] = found
     for metric, splits in series.items():
         for split, values in splits.items():
-            in_result = split in (result.get("metrics") or {})
-            if not in_result and not is_diagnostic(metric):
+            if split not in known and not is_diagnostic(metric):
                 final.setdefault(split, {})[metric] = values.last
     rank = {split: i for i, split in enumerate(reversed(artifacts.ORDER))}  # the test set first: it is what counts
     return dict(sorted(final.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0])))
 
 
 def _reference(
-    raw: Mapping[str, Any], config: Mapping[str, Any], final: Mapping[str, Mapping[str, Summary]]
+    raw: Mapping[str, Any], final: Mapping[str, Mapping[str, Summary]], known: Mapping[str, Metric]
 ) -> Reference | None:
     """`raw["metric"]` is `"test/error"`, or `"error"` of the first split that has it."""
     name = str(raw.get("metric") or "")
@@ -211,7 +203,7 @@ def _reference(
         return None
     split, _, metric = name.partition("/") if name.partition("/")[0] in (*artifacts.ORDER, *final) else ("", "", name)
     split = split or next((s for s, metrics in final.items() if metric in metrics), "test")
-    value, got = float(raw["value"]), final.get(split, {}).get(metric)
-    higher = raw["mode"] == "max" if raw.get("mode") else higher_is_better(metric, config)
-    reached = None if got is None else bool(got.mean >= value if higher else got.mean <= value)
-    return Reference(split, metric, value, str(raw.get("source", "")), reached)
+    better, got = described.describe(metric, known).better, final.get(split, {}).get(metric)
+    higher = better == "higher" or (not better and raw.get("mode") == "max")
+    reference = Reference(split, metric, float(raw["value"]), str(raw.get("source", "")), higher, None)
+    return reference.against(got.mean) if got else reference

@@ -1,16 +1,15 @@
 """What the runs of a sweep reached: a row for each setting, with mean and deviation over its seeds."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from dl.report import comparison
+from dl.report import comparison, replicas
 from dl.report.axis import mean_std
 from dl.report.page import save
-from dl.report.run import Run, Series, Summary, higher_is_better, read
+from dl.report.run import Run, Summary, read, summarise
 
 Settings = Mapping[str, Any]
 
@@ -57,11 +56,11 @@ class Row(NamedTuple):
         values: dict[str, dict[str, list[float]]] = {}
         for run in self.runs:
             for split, metrics in run.final.items():
-                if split not in run.result["metrics"]:
+                if split not in (run.result.get("metrics") or {}):
                     continue
                 for name, numbers in metrics.items():
                     values.setdefault(split, {}).setdefault(name, []).extend(numbers.values)
-        return {split: {name: _summary(v) for name, v in metrics.items()} for split, metrics in values.items()}
+        return {split: {name: summarise(v) for name, v in metrics.items()} for split, metrics in values.items()}
 
 
 def rows(points: Sequence[Point]) -> list[Row]:
@@ -85,13 +84,21 @@ def as_json(table: Sequence[Row]) -> list[dict[str, Any]]:
             "status": row.status,
             "message": row.message,
             "metrics": {
-                split: {name: {**s._asdict(), "values": list(s.values)} for name, s in metrics.items()}
-                for split, metrics in row.metrics.items()
+                split: {name: summary._asdict() for name, summary in metrics.items()} for split, metrics in row.metrics.items()
             },
             "workdirs": sorted({point.folder.name for point in row.points}),
         }
         for row in table
     ]
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for what is not finite, since JSON knows no NaN."""
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def cells(table: Sequence[Row], names: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
@@ -116,7 +123,12 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """The table in Markdown."""
     rule = ["---:" if name.startswith(">") else "---" for name in header]
     body = [[name.removeprefix(">") for name in header], rule, *lines]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in body)
+    return "".join("| " + " | ".join(map(_plain, line)) + " |\n" for line in body)
+
+
+def _plain(cell: str) -> str:
+    """A cell that ends no column, no line, and opens no tag of HTML."""
+    return " ".join(cell.replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def write(folder: Path, table: Sequence[Row], names: Mapping[str, str]) -> Path | None:
@@ -125,7 +137,7 @@ def write(folder: Path, table: Sequence[Row], names: Mapping[str, str]) -> Path 
     Raises:
         UserError: the folder cannot be written.
     """
-    save(folder / "table.json", json.dumps(as_json(table), indent=2) + "\n")
+    save(folder / "table.json", json.dumps(_finite(as_json(table)), indent=2, allow_nan=False) + "\n")
     save(folder / "table.md", markdown(*cells(table, names)))
     runs = []
     for row in table:
@@ -138,30 +150,9 @@ def write(folder: Path, table: Sequence[Row], names: Mapping[str, str]) -> Path 
 
 def _replicas(point: Point) -> Run:
     """The run in the point's folder, of the point's replicas alone."""
-    run, own = read(point.folder), slice(point.first, point.first + len(point.seeds))
     settings = {key: list(value) if isinstance(value, tuple) else value for key, value in point.settings.items()}
-    config = {**run.config, **settings, "seed": point.seeds[0], "replicas": len(point.seeds)}
-    final = {s: {m: _summary(v.values[own]) for m, v in metrics.items()} for s, metrics in run.final.items()}
-    series = {m: {s: _part(v, own) for s, v in splits.items()} for m, splits in run.series.items()}
-    reference = run.reference
-    if reference and reference.reached is not None:
-        got = final[reference.split][reference.metric].mean
-        better = got >= reference.value if higher_is_better(reference.metric, config) else got <= reference.value
-        reference = reference._replace(reached=better)
-    result = {**run.result, "replicas": len(point.seeds)}
-    return run._replace(config=config, result=result, series=series, final=final, reference=reference)
-
-
-def _part(series: Series, own: slice) -> Series:
-    """Some of the columns; a number that is not of one replica, such as the speed, has only one column and keeps it."""
-    values = series.values if series.values.shape[1] == 1 else series.values[:, own]
-    std = values.std(1, ddof=1) if values.shape[1] > 1 else np.zeros(len(values))
-    return Series(series.steps, values.mean(1), std, values)
-
-
-def _summary(values: Sequence[float]) -> Summary:
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return Summary(float(np.mean(values)), std, tuple(values))
+    own = slice(point.first, point.first + len(point.seeds))
+    return replicas.part(read(point.folder), own, {**settings, "seed": point.seeds[0]})
 
 
 def _text(value: Any) -> str:

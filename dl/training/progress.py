@@ -2,17 +2,24 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 SECONDS_BETWEEN_LINES = 2.0
 
 
 class Progress:
-    """Shows how far a run is. Silent where `enabled` is False (all processes but the first)."""
+    """Shows how far a run is. Silent where `enabled` is False (all processes but the first).
 
-    def __init__(self, total: int, enabled: bool = True):
+    `rates`: learning rates, to each of which an equal part of the replicas belongs; a number is shown for each of them.
+    """
+
+    def __init__(self, total: int, enabled: bool = True, rates: int = 1):
         self.total = total
         self.enabled = enabled
+        self.rates = rates
         self.bar: Any = None
         self.shown = 0.0
 
@@ -45,7 +52,7 @@ class Progress:
     def line(self, line: dict[str, Any]) -> None:
         """A line of `metrics.jsonl`: on a terminal beside the bar; else printed, but those of training not too often."""
         metrics = {k: v for k, v in line.items() if isinstance(v, dict) and "/" not in k}
-        text = "  ".join(f"{name} {_number(v)}" for name, v in metrics.items())
+        text = "  ".join(f"{name} {_number(v, self.rates)}" for name, v in metrics.items())
         text = f"step {line['step']}/{self.total}  {line['split']}  {text}"
         if self.bar and line["split"] == "train":
             self.bar.update(self.bar.task_ids[0], description=text)
@@ -56,6 +63,12 @@ class Progress:
             self.shown = time.monotonic()
 
 
-def _number(statistics: dict[str, Any]) -> str:
-    text = f"{statistics['mean']:.4g}"
-    return text if len(statistics["values"]) == 1 else f"{text} ± {statistics['std']:.2g}"
+def _number(found: dict[str, Any], rates: int) -> str:
+    values, size = found["values"], len(found["values"]) // rates
+    return " | ".join(_mean_and_deviation(values[i : i + size]) for i in range(0, len(values), size))
+
+
+def _mean_and_deviation(values: Sequence[float]) -> str:
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        mean, std = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f"{mean:.4g}" if len(values) == 1 else f"{mean:.4g} ± {std:.2g}"

@@ -5,16 +5,19 @@ Replicas of one program differ in their seeds (`config.replicas`) and their lear
 """
 
 import ast
+import fcntl
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from dl.config import flatten
-from dl.errors import UserError, unknown
+from dl.errors import Busy, UserError, unknown
 
 Grid = dict[str, tuple[Any, ...]]  # key of the configuration -> its values
 
@@ -199,3 +202,29 @@ def folder_name(group: Group, grid: Grid) -> str:
     if plain == text and len(plain) <= 120:
         return plain
     return f"{plain[:110]}-{sha256(text.encode()).hexdigest()[:8]}"  # else "a b" and "a_b" would share a folder
+
+
+@contextmanager
+def alone(workdir: Path, job: int | None = None) -> Iterator[None]:
+    """Holds the folder of a sweep: for one sweep, or for its jobs, each of which runs once at a time.
+
+    Raises:
+        Busy: another sweep, or the same job, is writing there.
+        UserError: the folder can't be written.
+    """
+    with ExitStack() as held:
+        _hold(held, workdir, ".lock", fcntl.LOCK_EX if job is None else fcntl.LOCK_SH, "another sweep")
+        if job is not None:
+            _hold(held, workdir, f".lock-{job}", fcntl.LOCK_EX, f"another --job={job}")
+        yield
+
+
+def _hold(held: ExitStack, workdir: Path, name: str, kind: int, who: str) -> None:
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = held.enter_context((workdir / name).open("a+"))
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Busy(f"{who} is writing to --workdir={workdir}: wait for it, or give another folder.") from error
+    except OSError as error:
+        raise UserError(f"cannot write to --workdir={workdir}: {error.strerror}. Give a folder that can be written.") from error

@@ -20,7 +20,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dl.config import completed, differences, flatten
-from dl.errors import UserError
+from dl.errors import Busy, UserError
 from dl.files import read_json
 from dl.training.events import Events
 from dl.training.json_files import advice, to_json, write_json
@@ -37,8 +37,9 @@ def open_for_writing(workdir: Path, config: ConfigDict, override: bool) -> IO[st
     it is known that the run can go on with it.
 
     Raises:
-        UserError: the folder can't be written, another run writes to it, or it holds another configuration and `override` is
-            False; the differing keys are listed.
+        Busy: another run writes to it.
+        UserError: the folder can't be written, or it holds another configuration and `override` is False; the differing keys
+            are listed.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ def open_for_writing(workdir: Path, config: ConfigDict, override: bool) -> IO[st
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise UserError(f"another run is writing to --workdir={workdir}: wait for it, or give another folder.") from error
+        raise Busy(f"another run is writing to --workdir={workdir}: wait for it, or give another folder.") from error
     try:
         changed = _changes_or_damage(workdir, config, override)
         if changed and not override:

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from dl.artifacts import Artifact, Table
 from dl.data import pictures
 from dl.errors import UserError
-from dl.interop.classifier import FOLDER_FILE
+from dl.interop.weights import FOLDER_FILE
 from dl.task import Evaluation, Task, Tree
 
 LISTED = 4  # differences that a message names

@@ -1,10 +1,13 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from dl.errors import UserError
 from experiments import inspect
-from tests.experiments.programs import end, one_line, start, train
+from tests.experiments.programs import REPOSITORY, end, one_line, start, train
 from tests.inspection.nets import Linear, network
 
 FLAGS = ("--methods=gradients,occlusion,adversarial", "--attacked=20", "--pgd_steps=2")
@@ -15,11 +18,11 @@ def test_a_run_is_looked_into(workdir, tmp_path):
     pixels = np.full((40, 30), 255, np.uint8)
     pixels[8:32, 12:18] = 0
     Image.fromarray(pixels).save(tmp_path / "one.png")
-    ended = end(start("inspect", f"--workdir={workdir}", *FLAGS, tmp_path / "one.png"))
+    relative = Path(os.path.relpath(workdir, REPOSITORY))
+    ended = end(start("inspect", f"--workdir={relative}", *FLAGS, tmp_path / "one.png"))
     assert ended.returncode == 0, ended.stderr
-    page = workdir / "report" / "inspection.html"
-    assert ended.stdout.strip() == str(page)
-    html = page.read_text()
+    assert ended.stdout.strip() == str(relative / "report" / "inspection.html")
+    html = (workdir / "report" / "inspection.html").read_text()
     assert "one.png" in html and "guided backpropagation" in html and "the first 20 of test" in html
     assert "one.png: occlusion" in ended.stderr
     assert "unknown split of the run 'tset'" in one_line(end(start("inspect", f"--workdir={workdir}", "--split=tset")))

@@ -1,5 +1,7 @@
 """Retrieval with a trained run: the nearest images of a folder, and what can be wrong with it."""
 
+import os
+
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -8,7 +10,7 @@ from PIL import Image
 from dl.data.sources.digits import load_digits
 from dl.errors import UserError
 from experiments.search import images_in
-from tests.experiments.programs import end, start, train
+from tests.experiments.programs import REPOSITORY, end, start, train
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,8 @@ def search(*arguments):
 def test_the_nearest_are_of_the_same_class(trained, folder, tmp_path):
     queries = [sorted((folder / digit).iterdir())[0] for digit in "0123456789"]
     page = tmp_path / "nearest.html"
-    done = search(f"--workdir={trained}", f"--images={folder}", "--top=3", f"--out={page}", *queries)
+    relative = os.path.relpath(trained, REPOSITORY)
+    done = search(f"--workdir={relative}", f"--images={folder}", "--top=3", f"--out={page}", *queries)
     assert done.returncode == 0, done.stderr
     blocks = done.stdout.split("nearest to ")[1:]
     assert len(blocks) == 10

@@ -10,7 +10,9 @@ import pytest
 
 from dl.config import base, variants
 from dl.errors import UserError
+from dl.report import sweep as results
 from dl.training import sweep
+from dl.training.workdir import open_for_writing
 from experiments import sweep as program
 from experiments.train import train
 
@@ -118,6 +120,7 @@ def test_a_replica_of_a_sweep_is_the_single_run(config, tmp_path):
     together = json.loads((folder / "result.json").read_text())
     config.optimizer.learning_rate, config.seed = 0.3, 1
     alone = train(config, tmp_path / "alone", None, None)
+    assert {name: known["better"] for name, known in alone["described"].items()} == {"loss": "lower", "error": "lower"}
     assert together["params_sha256"][3] == alone["params_sha256"][0]
     assert [(row["settings"], row["seeds"]) for row in table] == [({RATE: 0.02}, [0, 1]), ({RATE: 0.3}, [0, 1])]
     assert table[1]["metrics"]["test"]["loss"]["values"][1] == alone["metrics"]["test"]["loss"]["mean"]
@@ -162,6 +165,80 @@ def test_one_job_of_several(config, tmp_path):
     config.steps = 16
     with pytest.raises(UserError, match="another configuration.*steps: 12 -> 16"):
         start(config, "batch_size=16,32", tmp_path)
+
+
+def test_two_sweeps_of_one_folder_are_refused(config, tmp_path):
+    """In one line, and nothing is trained; jobs of one sweep go beside each other, each of them once."""
+    with (
+        sweep.alone(tmp_path),
+        pytest.raises(UserError, match=r"^another sweep is writing to --workdir=.*: wait for it") as error,
+    ):
+        start(config, "batch_size=16", tmp_path)
+    assert "\n" not in str(error.value) and [path.name for path in tmp_path.iterdir()] == [".lock"]
+    with sweep.alone(tmp_path, 0), sweep.alone(tmp_path, 1):
+        with pytest.raises(UserError, match="another --job=1 is writing"), sweep.alone(tmp_path, 1):
+            pass
+        with pytest.raises(UserError, match="another sweep is writing"), sweep.alone(tmp_path):
+            pass
+    with sweep.alone(tmp_path), pytest.raises(UserError, match="another sweep is writing"), sweep.alone(tmp_path, 0):
+        pass
+
+
+def test_a_run_that_somebody_else_is_training_has_not_failed(config, tmp_path):
+    """It is not begun again, and neither are its parts."""
+    grid = sweep.parse("optimizer.learning_rate=0.1,0.2")
+    (group,) = sweep.groups(config, grid, 8)
+    folder = tmp_path / sweep.folder_name(group, grid)
+    with open_for_writing(folder, sweep.configure(config, group), override=False):
+        (folder / "metrics.jsonl").write_text("")
+        with pytest.raises(UserError, match="another run is writing to"):
+            program.run(config, grid, [group], tmp_path, None, None, None)
+    assert not (folder / "failed.txt").exists()
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [folder]
+
+
+DAMAGED = {
+    "result.json, cut": ("result.json", '{"metrics": {"te'),
+    "result.json, empty": ("result.json", ""),
+    "result.json, a list": ("result.json", "[]"),
+    "result.json, of fewer replicas": ("result.json", '{"metrics": {"test": {"error": [0.5, 0.5]}}}'),
+    "result.json, a folder": ("result.json", None),
+    "metrics.jsonl, damaged": ("metrics.jsonl", "abc\n"),
+    "failed.txt, of bytes": ("failed.txt", b"\xff\xfe"),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_in_a_sweep_is_named(config, tmp_path, name, content):
+    grid = sweep.parse("seed=0,1,2")
+    (group,) = sweep.groups(config, grid, 8)
+    folder = tmp_path / sweep.folder_name(group, grid)
+    folder.mkdir()
+    if name != "failed.txt":
+        (folder / "result.json").write_text('{"metrics": {"test": {"error": [0.5, 0.5, 0.5]}}}')
+        (folder / name).unlink(missing_ok=True)
+    if content is None:
+        (folder / name).mkdir()
+    else:
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError) as error:
+        results.rows(program._points(grid, group, tmp_path))
+    assert str(folder) in str(error.value) and "\n" not in str(error.value)
+    assert name == "failed.txt" or "replicas" in str(error.value) or str(folder / name) in str(error.value)
+
+
+def test_the_table_is_json_and_markdown_whatever_was_measured(config, tmp_path):
+    finished = results.Point({"model.hidden": (8,)}, (0, 1), tmp_path, 0, "finished")
+    failed = finished._replace(seeds=(2,), status="failed", message="it | was\n<b>")
+    (tmp_path / "result.json").write_text('{"metrics": {"test": {"error": [NaN, Infinity]}}}')
+    results.write(tmp_path, results.rows([finished, failed]), {"model.hidden": "hidden"})
+
+    def never(constant):
+        raise AssertionError(constant)
+
+    (table,) = json.loads((tmp_path / "table.json").read_text(), parse_constant=never)
+    assert table["metrics"]["test"]["error"] == {"mean": None, "std": None, "values": [None, None]}
+    assert (tmp_path / "table.md").read_text().splitlines()[2].endswith("| failed: it \\| was &lt;b> |")
 
 
 def test_a_setting_that_does_not_exist_fails_alone(config, tmp_path):

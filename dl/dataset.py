@@ -1,32 +1,106 @@
-"""What a dataset is to the rest of the project: named splits of random-access examples."""
+"""What a dataset is to the rest of the project: features of known kinds, and named splits of random-access examples."""
 
+import enum
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+
+from dl.vocabulary import Vocabulary
 
 CHUNK = 1024  # examples that are read at a time
 
 
-class Info(NamedTuple):
-    """What a task may know of its data before it sees any.
+class Kind(enum.Enum):
+    """What a feature is. How it is read, resized, cropped, augmented and standardised follows from this alone.
 
-    shapes: feature -> shape of one example, after resizing and padding (an image is H, W, C).
-    num_classes: 0 where there are no labels.
-    class_names: as many as classes, or empty; of a text, its symbols.
-    words: whether the symbols of a text are words (or characters); None where that is not known, or the data no text.
-    manual_dir: the folder of archives, if one was given, for a task that reads files of its own.
-    first: so many -> the first examples of the training split, prepared as for evaluation, on the host; for initial values that
-        are computed from data.
+    Boxes and points are fractions of the image's height and width, as in TFDS: 0 is its upper or left rim, 1 the lower or right
+    one. A box without area is no box, and a point outside 0..1 is no point.
+    """
+
+    IMAGE = "image"  # [H, W, C], uint8 (0..255 stand for 0..1) or float32
+    LABEL_MAP = "label map"  # [H, W] whole numbers, the class of each pixel, or `Feature.void`
+    BOXES = "boxes"  # [N, 4] float32: ymin, xmin, ymax, xmax
+    POINTS = "points"  # [N, 2] float32: y, x
+    TOKENS = "tokens"  # [...] whole numbers, symbols of `Feature.vocabulary`
+    FRAMES = "frames"  # [T, D] float32: audio, or another sequence of vectors
+    CLASS = "class"  # [...] whole numbers below `Feature.num_classes`
+    NUMBER = "number"  # [...] any other numbers, which nothing changes
+
+
+class Feature(NamedTuple):
+    """What is known of one feature before any data is seen.
+
+    kind: see `Kind`.
+    shape: of one example, after resizing and padding. None is an axis whose length differs between examples: the feature is
+        ragged, and a batch has it padded, beside its length `NAME_length` (`dl.data.ragged`).
+    vocabulary: of tokens.
+    num_classes: of a class or a label map; 0 where it is not known.
+    class_names: as many as classes, or empty.
+    image: the image with which this feature is resized and augmented: that on which a label map, boxes or points lie (`image`,
+        where none is named), or another one that an image must stay aligned with (itself, where none is named).
+    void: the class that a label map has outside of its image.
+    """
+
+    kind: Kind
+    shape: tuple[int | None, ...] = ()
+    vocabulary: Vocabulary | None = None
+    num_classes: int = 0
+    class_names: tuple[str, ...] = ()
+    image: str = ""
+    void: int = 255
+
+
+Features = Mapping[str, Feature]
+
+
+class Info(NamedTuple):
+    """What a task may know of its data before it sees any: a plain description, without files behind it.
+
+    The properties are those of the features that the field calls so: the examples' one label, and all shapes.
     """
 
     name: str
-    shapes: Mapping[str, tuple[int, ...]]
-    num_classes: int = 0
-    class_names: tuple[str, ...] = ()
-    manual_dir: str | None = None
+    features: Features
+
+    @property
+    def shapes(self) -> dict[str, tuple[Any, ...]]:
+        """Feature -> shape of one example."""
+        return {name: feature.shape for name, feature in self.features.items()}
+
+    @property
+    def num_classes(self) -> int:
+        """Of the feature `label`; 0 where there are no labels."""
+        return self.features["label"].num_classes if "label" in self.features else 0
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the feature `label`; as many as classes, or empty."""
+        return self.features["label"].class_names if "label" in self.features else ()
+
+    def changed(self, name: str, **changes: Any) -> "Info":
+        """The same with other fields of the feature `name`."""
+        return self._replace(features={**self.features, name: self.features[name]._replace(**changes)})
+
+
+def labelled_images(name: str, shape: tuple[int, ...], num_classes: int, class_names: tuple[str, ...] = ()) -> Info:
+    """The description of images [H, W, C] with one label each, the features `image` and `label`."""
+    label = Feature(Kind.CLASS, (), num_classes=num_classes, class_names=class_names)
+    return Info(name, {"image": Feature(Kind.IMAGE, shape), "label": label})
+
+
+class Resources(NamedTuple):
+    """What a task is built from besides its configuration.
+
+    info: of the data, as batches of plain examples have them.
+    first: so many -> the first examples of the training split, prepared as for evaluation, on the host; for initial values that
+        are computed from data. None where no split is called `train`.
+    manual_dir: the folder of archives, if one was given, for a task that reads files of its own.
+    """
+
+    info: Info
     first: Callable[[int], Mapping[str, np.ndarray]] | None = None
-    words: bool | None = None
+    manual_dir: str | None = None
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ def split_words(text: str) -> list[str]:
 class Vocabulary:
     """`names` are the symbols in the order of their numbers, `words` whether they are words or characters.
 
-    Where `words` is None (a text that does not say it: `Info.words`), they count as words as soon as one of them is longer
+    Where `words` is None, they count as words as soon as one of them is longer
     than a character.
     """
 
@@ -33,6 +33,12 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and (self.names, self.words) == (other.names, other.words)
+
+    def __hash__(self) -> int:
+        return hash((self.names, self.words))
 
     @property
     def start(self) -> int:

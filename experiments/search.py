@@ -115,7 +115,7 @@ def restore(workdir: Path, which: str, data_dir: str | None, manual_dir: str | N
     def compiled(images: jax.Array) -> jax.Array:
         from dl.data.pipeline import standardise
 
-        batch = standardise({"image": images}, config.dataset.to_dict(), lambda key, b: b, None)
+        batch = standardise({"image": images}, experiment.dataset.info.features, config.dataset.to_dict())
         return forward(params, variables, batch["image"])
 
     def embed(images: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from dl.data.resizing import check_size, cut_margin, fit_source
 from dl.data.slicing import take
 from dl.data.sources import builders
 from dl.data.streaming import Readers, Streamed
-from dl.dataset import Arrays, Dataset, Info, Source
+from dl.dataset import Arrays, Dataset, Info, Kind, Source
 from dl.errors import UserError, unknown
 
 
@@ -53,7 +53,6 @@ def load_unread(
     if not specs:
         raise UserError("dataset.splits names no split; set e.g. dataset.splits.train='train'.")
     dataset = (_known(settings) if known else None) or _find(settings, data_dir, manual_dir)
-    dataset = dataset._replace(info=dataset.info._replace(manual_dir=manual_dir))
     taken = {stream: take(spec, dataset.splits) for stream, spec in specs.items()}
     check_shapes(settings, dataset.info, taken)
     for stream, source in taken.items():
@@ -62,15 +61,16 @@ def load_unread(
         found: dict[int, Source] = {id(source): cut_margin(source, margin) for source in taken.values()}
         taken = {stream: found[id(source)] for stream, source in taken.items()}
         height, width, channels = dataset.info.shapes["image"]
-        shapes = {**dataset.info.shapes, "image": (height - 2 * margin, width - 2 * margin, channels)}
-        dataset = dataset._replace(info=dataset.info._replace(shapes=shapes))
+        dataset = dataset._replace(
+            info=dataset.info.changed("image", shape=(height - 2 * margin, width - 2 * margin, channels))
+        )
     if fit != "crop" and (size == (0, 0) or size == dataset.info.shapes.get("image", size)[:2]):
         return Dataset(dataset.info, taken)
     fitted: dict[int, Source] = {}  # two streams of one split share its arrays
     for source in taken.values():
         fitted.setdefault(id(source), Cropped(source, size, crop) if fit == "crop" else fit_source(source, size, fit))
-    shapes = {**dataset.info.shapes, "image": (*size, dataset.info.shapes["image"][-1])}
-    return Dataset(dataset.info._replace(shapes=shapes), {stream: fitted[id(source)] for stream, source in taken.items()})
+    info = dataset.info.changed("image", shape=(*size, dataset.info.shapes["image"][-1]))
+    return Dataset(info, {stream: fitted[id(source)] for stream, source in taken.items()})
 
 
 def _known(settings: ConfigDict) -> Dataset | None:
@@ -93,12 +93,15 @@ def _find(settings: ConfigDict, data_dir: str | None, manual_dir: str | None) ->
 
 
 def _check_labels(info: Info, spec: str, source: Source) -> None:
-    if not isinstance(source, Arrays) or "label" not in source.features or not info.num_classes:
+    if not isinstance(source, Arrays):
         return
-    labels = source.features["label"]
-    wrong = np.flatnonzero((labels < 0) | (labels >= info.num_classes))
-    if len(wrong):
-        raise UserError(
-            f"dataset {info.name!r}, split {spec!r}: label {labels[wrong[0]]} of example {wrong[0]} is out of range; "
-            f"there are {info.num_classes} classes, 0 to {info.num_classes - 1}."
-        )
+    for name, feature in info.features.items():
+        if feature.kind is not Kind.CLASS or not feature.num_classes or name not in source.features:
+            continue
+        classes = source.features[name]
+        wrong = np.argwhere((classes < 0) | (classes >= feature.num_classes))
+        if len(wrong):
+            raise UserError(
+                f"dataset {info.name!r}, split {spec!r}: {name} {classes[tuple(wrong[0])]} of example {wrong[0][0]} is out of "
+                f"range; there are {feature.num_classes} classes, 0 to {feature.num_classes - 1}."
+            )

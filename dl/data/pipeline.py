@@ -5,6 +5,7 @@ costly and parallel (`Stream.prepare`: conversion, augmentation, standardisation
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,9 +18,10 @@ from dl import mesh as meshes
 from dl import registry
 from dl.config import variants
 from dl.data import augmentation
+from dl.data.augmentation.geometry import with_masks
 from dl.data.batches.examples import Read
 from dl.data.streaming import streamed
-from dl.dataset import Source
+from dl.dataset import Features, Info, Kind, Source
 from dl.errors import UserError
 from dl.task import Batch, Tree
 
@@ -35,28 +37,38 @@ class Stream(NamedTuple):
     batch_size: int
 
 
-def standardise(batch: Batch, settings: Mapping[str, Any], augment: Callable[..., Batch], key: jax.Array | None) -> Batch:
-    """Images [B, H, W, C] uint8 to float32 in 0..1, augmented where there is a key, minus the mean, over the deviation.
+def standardise(
+    batch: Batch,
+    features: Features,
+    settings: Mapping[str, Any],
+    augment: Callable[[Batch], Batch] | None = None,
+) -> Batch:
+    """Images [B, H, W, C], uint8 brought to 0..1, to float32 minus the mean, over the deviation; other kinds stay as they are.
 
-    Besides `image` these are all other features of that shape, bytes or floats, such as the two sides of a pair; each is
-    augmented with a key of its own.
+    Boxes and points get `NAME_mask` bool [B, N]: the rows that count.
+
+    Args:
+        batch: feature -> [B, ...].
+        features: what the batch has; what is not named there is left alone.
+        settings: `config.dataset`: `mean` and `std`, of pixels in 0..1, one number or one a channel.
+        augment: changes the batch, its images in 0..1, before they are standardised.
     """
     mean, std = jnp.asarray(settings["mean"], jnp.float32), jnp.asarray(settings["std"], jnp.float32)
-    others = sorted(name for name, values in batch.items() if name != "image" and _is_image(values))
-    for number, name in enumerate([name for name in ("image", *others) if name in batch]):
-        image = batch[name].astype(jnp.float32) / 255 if batch[name].dtype == jnp.uint8 else batch[name].astype(jnp.float32)
-        if key is not None and name == "image":
-            batch = augment(key, {**batch, name: image})  # which may change labels too
-        elif key is not None:
-            batch = {**batch, name: augment(jax.random.fold_in(key, number), {"image": image})["image"]}
-        else:
-            batch = {**batch, name: image}
-        batch = {**batch, name: (batch[name] - mean) / std}
-    return batch
+    images = [name for name, feature in features.items() if feature.kind is Kind.IMAGE and name in batch]
+    batch = {**batch, **{name: _pixels(batch[name]) for name in images}}
+    if augment is not None:
+        batch = augment(batch)
+    return {**with_masks(batch, features), **{name: (batch[name] - mean) / std for name in images}}
 
 
-def _is_image(values: jax.Array) -> bool:
-    return values.ndim == 4 and (values.dtype == jnp.uint8 or jnp.issubdtype(values.dtype, jnp.floating))
+def _pixels(image: jax.Array) -> jax.Array:
+    return image.astype(jnp.float32) / 255 if image.dtype == jnp.uint8 else image.astype(jnp.float32)
+
+
+def features_of_batches(settings: Mapping[str, Any], features: Features) -> Features:
+    """The features of training batches, where the way of making them has others than the data's examples."""
+    derive = registry.public("dl.data.batches", "FEATURES").get(settings["batches"])
+    return derive(features, settings) if derive else features
 
 
 def fetch(constants: Tree, batch: Batch) -> Batch:
@@ -81,8 +93,14 @@ def epoch_size(config: ConfigDict, source: Source) -> int:
     return count(len(source), config.batch_size, settings) if count else len(source)
 
 
-def train_stream(config: ConfigDict, source: Source, mesh: Mesh) -> Stream:
+def train_stream(config: ConfigDict, info: Info, source: Source, mesh: Mesh) -> Stream:
     """The batches of one split for `config.replicas` replicas, each in the order of its seed (see `variants`).
+
+    Args:
+        config: of the experiment.
+        info: of the data.
+        source: the split.
+        mesh: on which the batches lie.
 
     Raises:
         UserError: the batch does not divide over the mesh, or the microbatches over it.
@@ -98,10 +116,11 @@ def train_stream(config: ConfigDict, source: Source, mesh: Mesh) -> Stream:
     constants = _put_whole(source, mesh) if on_device else {}
     make = registry.find("dl.data.batches", "way to make batches", settings["batches"])
     reads = tuple(make(source, seed, config.batch_size, settings, on_device) for seed, _ in variants(config))
-    augment = augmentation.build(config.augmentation.to_dict())
+    features = features_of_batches(settings, info.features)
+    augment = augmentation.build(config.augmentation.to_dict(), features)
 
     def prepare(constants: Tree, key: jax.Array, batch: Batch) -> Batch:
-        return standardise(fetch(constants, batch), settings, augment, key)
+        return standardise(fetch(constants, batch), features, settings, partial(augment, key))
 
     return Stream(reads, constants, prepare, config.batch_size)
 
@@ -124,22 +143,23 @@ def read_block(stream: Stream, mesh: Mesh, start: int, count: int, capacity: int
     return meshes.to_device(local, sharding, shape)
 
 
-def first_examples(settings: Mapping[str, Any], source: Source, count: int) -> dict[str, np.ndarray]:
+def first_examples(settings: Mapping[str, Any], features: Features, source: Source, count: int) -> dict[str, np.ndarray]:
     """The first `count` examples of a split (all, where it has fewer) as `evaluate` sees them, on the host."""
-    features = source.gather(np.arange(min(count, len(source))))
-    batch = standardise({name: jnp.asarray(values) for name, values in features.items()}, settings, lambda key, b: b, None)
+    read = source.gather(np.arange(min(count, len(source))))
+    batch = standardise({name: jnp.asarray(values) for name, values in read.items()}, features, settings)
     return {name: np.asarray(values) for name, values in batch.items()}
 
 
-def prepare_evaluation(settings: Mapping[str, Any], batch: Batch) -> Batch:
+def prepare_evaluation(settings: Mapping[str, Any], features: Features, batch: Batch) -> Batch:
     """As in training, without augmentation; used inside the compiled evaluation."""
-    return standardise(batch, settings, lambda key, b: b, None)
+    return standardise(batch, features, settings)
 
 
 class EvaluationBatches(NamedTuple):
     """All of a split in order, the last batch padded. Iterate `blocks()` for (batch on the devices, true rows)."""
 
     source: Source
+    features: Features
     settings: Mapping[str, Any]
     batch_size: int
     mesh: Mesh
@@ -169,18 +189,18 @@ class EvaluationBatches(NamedTuple):
     def examples(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """The examples at these indices as an evaluator sees them, on the host."""
         read = self.source.gather(np.asarray(indices))
-        batch = prepare_evaluation(self.settings, {name: jnp.asarray(values) for name, values in read.items()})
+        batch = prepare_evaluation(self.settings, self.features, {name: jnp.asarray(values) for name, values in read.items()})
         return {name: np.asarray(values) for name, values in batch.items()}
 
 
-def evaluation_batches(config: ConfigDict, source: Source, mesh: Mesh) -> EvaluationBatches:
+def evaluation_batches(config: ConfigDict, info: Info, source: Source, mesh: Mesh) -> EvaluationBatches:
     """The batches of a split for evaluation, as large as `eval_batch_size` and the split allow, divisible over the mesh."""
     settings = config.dataset.to_dict()
     cut = registry.public("dl.data.batches", "EVALUATION").get(settings["batches"])
     source = cut(source, settings) if cut else source
     shards = meshes.batch_shards(mesh)
     size = min(config.eval_batch_size, len(source))
-    return EvaluationBatches(source, settings, -(-size // shards) * shards, mesh)
+    return EvaluationBatches(source, info.features, settings, -(-size // shards) * shards, mesh)
 
 
 def _bytes(source: Source) -> int:

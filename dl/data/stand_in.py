@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dl.dataset import Dataset, Info
+from dl.dataset import Dataset, labelled_images
 
 
 class StandIn:
@@ -38,4 +38,4 @@ def labelled(name: str, shape: tuple[int, ...], counts: Mapping[str, int], class
     splits = {
         split: StandIn(shape, count, {"label": np.arange(count, dtype=np.int32) % number}) for split, count in counts.items()
     }
-    return Dataset(Info(name, {"image": shape, "label": ()}, number, names), splits)
+    return Dataset(labelled_images(name, shape, number, names), splits)

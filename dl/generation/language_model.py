@@ -11,7 +11,6 @@ from dl.models.build import build
 from dl.task import Tree
 from dl.tasks import language_model
 from dl.training.assembly import Experiment
-from dl.vocabulary import Vocabulary
 
 
 def generate(
@@ -45,10 +44,11 @@ def generate(
         raise UserError(f"--length and --samples are at least 1 and --top_k at least 0, got {length}, {samples} and {top_k}.")
     if not math.isfinite(temperature) or temperature < 0:
         raise UserError(f"--temperature must be 0 or above, got {temperature}.")
-    vocabulary = Vocabulary(experiment.dataset.info.class_names, experiment.dataset.info.words)
+    vocabulary = experiment.dataset.info.features["token"].vocabulary
+    assert vocabulary is not None  # or the task would not have been built
     begun = vocabulary.encode(prompt)
     fed = begun if len(begun) else np.array([vocabulary.start])
-    model = build(experiment.config, num_classes=experiment.dataset.info.num_classes)
+    model = build(experiment.config, num_classes=len(vocabulary))
     texts = language_model.sample(model, params["model"], fed, key, samples, length, temperature, top_k)
     return {f"sample {n}": Text(vocabulary.decode(np.concatenate([begun, text]))) for n, text in enumerate(texts, 1)}
 

@@ -31,7 +31,7 @@ from ml_collections import ConfigDict
 
 from dl import registry
 from dl.artifacts import Artifact
-from dl.dataset import Info
+from dl.dataset import Info, Resources
 from dl.errors import UserError, unknown
 from dl.evaluation import feature_extractor, generated_images, generated_points
 from dl.metric import NEITHER
@@ -170,7 +170,7 @@ def adversarial(
     return Task(init, objectives, (Phase(steps, order),), {"game": Evaluator(evaluate, described, finish)}, render)
 
 
-def build(config: ConfigDict, info: Info, steps: int) -> Task:
+def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """The task of a configuration.
 
     `config.task`: `loss`, `discriminator_steps`, `label_smoothing`; `discriminator_optimizer`, a section that replaces settings
@@ -182,6 +182,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     Raises:
         UserError: an unknown model, loss or setting, or data that do not fit.
     """
+    info = resources.info
     settings: dict[str, Any] = config.task.to_dict()
     settings.pop("name")
     workdir, confident, parzen = (settings.pop(k, v) for k, v in (("classifier", ""), ("confident", 0.9), ("parzen", False)))

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 
 from dl.artifacts import Artifact, Images
-from dl.dataset import Info
+from dl.dataset import Info, Resources
 from dl.errors import UserError, unknown
 from dl.evaluation.embedding import chosen, embeddings
 from dl.evaluation.filters import first_layer_filters
@@ -150,12 +150,13 @@ def sweeps_of(settings: dict[str, Any]) -> int:
     return k
 
 
-def build(config: ConfigDict, info: Info, steps: int) -> Task:
+def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """The task of a configuration; `config.task`: `k`, `chains` (see `restricted_boltzmann_machine`).
 
     Raises:
         UserError: another model than a deep belief net of one layer, an unknown setting, or pixels that are not in 0..1.
     """
+    info = resources.info
     settings: dict[str, Any] = config.task.to_dict()
     for key in settings:
         if key != "name" and key not in SETTINGS["restricted_boltzmann_machine"]:

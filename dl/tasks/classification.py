@@ -30,7 +30,7 @@ from ml_collections import ConfigDict
 from dl import registry
 from dl.artifacts import Artifact, Images, Matrix
 from dl.data import augmentation
-from dl.dataset import Info
+from dl.dataset import Info, Resources
 from dl.errors import UserError, unknown
 from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
 from dl.evaluation.filters import first_layer_filters
@@ -194,7 +194,7 @@ def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Art
     return shown
 
 
-def build(config: ConfigDict, info: Info, steps: int) -> Task:
+def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """The task of a configuration. `config.task`: `loss` (cross_entropy, map, squared_error), `smoothing` or `rubbish` with it;
     `auxiliary`; `weights`, `reinitialise` and `frozen_statistics` for transfer; `whitened`, a
     convolution that starts from the data.
@@ -202,6 +202,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     Raises:
         UserError: an unknown model, loss or setting, data without labels or images, or weights that do not fit.
     """
+    info = resources.info
     if "image" not in info.shapes or not info.num_classes:
         raise UserError(f"classification needs labelled images, and the dataset {info.name} has none.")
     settings: dict[str, Any] = config.task.to_dict()
@@ -232,11 +233,11 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
             AVERAGES[name],
         )
 
-    task = whitening.started(of(info), info, whitened) if whitened else of(info)
+    task = whitening.started(of(info), resources.first, whitened) if whitened else of(info)
     if not weights:
         return task
-    given = initial_weights.read(config, weights, info.manual_dir)
-    more_classes = info._replace(num_classes=info.num_classes + 1)
+    given = initial_weights.read(config, weights, resources.manual_dir)
+    more_classes = info.changed("label", num_classes=info.num_classes + 1)
     return initial_weights.started(task, given, reinitialise, lambda: initial_weights.head(task, lambda: of(more_classes)))
 
 

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from dl import registry
 from dl.artifacts import Artifact, Curves, Table, Text
-from dl.dataset import Info
+from dl.dataset import Resources
 from dl.errors import UserError
 from dl.evaluation import gradient_flow
 from dl.evaluation.sampling import continue_text
@@ -53,7 +53,7 @@ def put_rows(carry: Tree, row: Int[Array, " b"], new: Tree) -> Tree:
 
 def language_model(
     model: RecurrentLM,
-    info: Info,
+    vocabulary: Vocabulary,
     optimizer: optax.GradientTransformation,
     steps: int,
     batch_size: int,
@@ -64,7 +64,7 @@ def language_model(
 
     Args:
         model: takes tokens and carry to logits and carry.
-        info: of the text; `class_names` are its symbols.
+        vocabulary: of the text.
         optimizer: of the group `model`.
         steps: of training.
         batch_size: rows of the text.
@@ -98,7 +98,7 @@ def language_model(
         return {**means(sums, outputs), "perplexity": perplexity}
 
     def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
-        return artifacts(model, Vocabulary(info.class_names, info.words), params["model"], evaluation, key, compare_cells)
+        return artifacts(model, vocabulary, params["model"], evaluation, key, compare_cells)
 
     objectives = {"predict": Objective(objective, ("model",), optimizer)}
     evaluators = {"likelihood": Evaluator(evaluate, {"loss": LOWER, "bits": LOWER, "perplexity": LOWER}, finish)}
@@ -211,22 +211,24 @@ def _reach(model: RecurrentLM, params: Tree, nothing: Array, windows: Array) -> 
     return gradient_flow.norms_by_distance(jax.grad(last_loss)(nothing))
 
 
-def build(config: ConfigDict, info: Info, steps: int) -> Task:
+def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """The task of a configuration. `config.task`: `summed`, `compare_cells` (see `language_model`).
 
     Raises:
         UserError: an unknown model or setting, or data that are no text.
     """
-    if "token" not in info.shapes or config.dataset.batches != "windows":
+    info = resources.info
+    vocabulary = info.features["token"].vocabulary if "token" in info.features else None
+    if vocabulary is None or config.dataset.batches != "windows":
         raise UserError(
             f"a language model needs a text in windows: the dataset {info.name} has {', '.join(info.shapes)}, and "
             f"dataset.batches is {config.dataset.batches!r}; take a dataset such as 'text', and dataset.batches='windows'."
         )
     settings = {key: value for key, value in config.task.to_dict().items() if key != "name"}
-    given: Sequence[str] = ("model", "info", "optimizer", "steps", "batch_size")
+    given: Sequence[str] = ("model", "vocabulary", "optimizer", "steps", "batch_size")
     registry.check(language_model, "the task language_model", settings, given)
-    model = models.build(config, num_classes=info.num_classes)
-    return language_model(model, info, optimizers.build(config.optimizer, steps), steps, config.batch_size, **settings)
+    model = models.build(config, num_classes=len(vocabulary))
+    return language_model(model, vocabulary, optimizers.build(config.optimizer, steps), steps, config.batch_size, **settings)
 
 
 PUBLIC = {"language_model": build}

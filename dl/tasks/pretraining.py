@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from dl.artifacts import Artifact
-from dl.dataset import Info
+from dl.dataset import Info, Resources
 from dl.errors import UserError, unknown
 from dl.evaluation.embedding import chosen, embeddings
 from dl.layers.corruption import Corruption, corruption
@@ -228,7 +228,7 @@ def _check(config: ConfigDict) -> dict[str, Any]:
     return settings
 
 
-def build_autoencoder(config: ConfigDict, info: Info, steps: int) -> Task:
+def build_autoencoder(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """A stacked autoencoder; `steps` are those of the fine-tuning.
 
     `config.task`: `pretraining`, `finetune`, `dropout` (see `_build`), `loss` (squared_error, cross_entropy), `noise` (`name`
@@ -237,6 +237,7 @@ def build_autoencoder(config: ConfigDict, info: Info, steps: int) -> Task:
     Raises:
         UserError: an unknown model, loss, noise or setting, as many amounts as there are no layers, data without labels.
     """
+    info = resources.info
     settings = _check(config)
     model = build_stack(config, info)
     image = jnp.zeros((1, *info.shapes["image"]))
@@ -253,13 +254,14 @@ def build_autoencoder(config: ConfigDict, info: Info, steps: int) -> Task:
     )
 
 
-def build_belief_net(config: ConfigDict, info: Info, steps: int) -> Task:
+def build_belief_net(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """A deep belief net; `steps` are those of the fine-tuning. `config.task`: `pretraining`, `finetune`,
     `dropout`, `k` (of CD-k).
 
     Raises:
         UserError: another model than a deep belief net, an unknown setting, data without labels, pixels that are not in 0..1.
     """
+    info = resources.info
     settings = _check(config)
     model = build_stack(config, info)
     if not isinstance(model, DeepBeliefNet):

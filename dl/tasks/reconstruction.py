@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 
 from dl import registry
 from dl.artifacts import Artifact, Images, Scatter
-from dl.dataset import Info
+from dl.dataset import Info, Resources
 from dl.errors import UserError, unknown
 from dl.evaluation.embedding import chosen, embeddings
 from dl.evaluation.filters import first_layer_filters
@@ -223,7 +223,7 @@ def weight(settings: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
-def build(config: ConfigDict, info: Info, steps: int) -> Task:
+def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """The task of a configuration.
 
     `config.task`: `loss` (squared_error, cross_entropy), `noise` (`name`: gaussian, masking, salt_and_pepper, none; `amount`),
@@ -232,6 +232,7 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
     Raises:
         UserError: an unknown model, loss, noise or setting, or data without images.
     """
+    info = resources.info
     settings: dict[str, Any] = config.task.to_dict()
     for key in settings:
         if key != "name" and key not in SETTINGS["reconstruction"]:

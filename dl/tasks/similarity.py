@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 from dl import registry
 from dl.artifacts import Artifact
 from dl.data.identities import feature_of
-from dl.dataset import Arrays, Info, Source
+from dl.dataset import Arrays, Info, Resources, Source
 from dl.errors import UserError, unknown
 from dl.evaluation import one_shot, similarity_artifacts, verification
 from dl.layers.weighted_l1 import WeightedL1
@@ -223,13 +223,14 @@ def measure(outputs: Mapping[str, np.ndarray], settings: Settings) -> dict[str, 
     return numbers
 
 
-def build(config: ConfigDict, info: Info, steps: int) -> Task:
+def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """The task of a configuration; `config.task` holds what `Settings` lists.
 
     Raises:
         UserError: an unknown model, loss or setting, a number out of range, batches that do not fit the loss, fewer classes
             than the trials ask for, or data without labels or images.
     """
+    info = resources.info
     if "image" not in info.shapes or not info.num_classes:
         raise UserError(f"similarity needs labelled images, and the dataset {info.name} has none.")
     given: dict[str, Any] = {key: value for key, value in config.task.to_dict().items() if key != "name"}

@@ -36,7 +36,7 @@ from ml_collections import ConfigDict
 from dl.artifacts import Artifact, Images, Table
 from dl.data import pictures
 from dl.data.colour_transfer import with_luminance
-from dl.dataset import Info
+from dl.dataset import Resources
 from dl.errors import UserError, unknown
 from dl.evaluation import style
 from dl.interop import published as interop
@@ -208,7 +208,7 @@ def _layer_weights(settings: dict[str, Any], kind: str) -> dict[str, float]:
 # --- what a configuration asks for ---
 
 
-def build(config: ConfigDict, info: Info, steps: int) -> Task:
+def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """The task of a configuration; see the module.
 
     Raises:
@@ -216,8 +216,8 @@ def build(config: ConfigDict, info: Info, steps: int) -> Task:
             network, a map of other proportions than its picture or with a colour that no style's map has.
     """
     settings = _settings(config.task.to_dict())
-    subject = style_subject.read(settings, info.manual_dir)
-    network = build_network(config, info.manual_dir, settings)
+    subject = style_subject.read(settings, resources.manual_dir)
+    network = build_network(config, resources.manual_dir, settings)
     targets = _targets(network, subject, settings)
     return style_transfer(network, subject, targets, settings, optimizers.build(config.optimizer, steps), steps)
 

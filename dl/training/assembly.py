@@ -13,7 +13,7 @@ from dl import mesh as meshes
 from dl import registry
 from dl.config import variants
 from dl.data import pipeline
-from dl.dataset import Dataset
+from dl.dataset import Dataset, Resources
 from dl.errors import UserError, unknown
 from dl.metric import LOWER, Metric
 from dl.state import TrainState, averaged
@@ -33,12 +33,13 @@ class Experiment(NamedTuple):
 
     def streams(self) -> dict[str, pipeline.Stream]:
         """The training batches of each stream that a phase names."""
+        info, splits = self.dataset
         names = {name for phase in self.task.phases for name in phase.streams}
-        return {n: pipeline.train_stream(self.config, self.dataset.splits[n], self.mesh) for n in sorted(names)}
+        return {n: pipeline.train_stream(self.config, info, splits[n], self.mesh) for n in sorted(names)}
 
     def evaluation(self, split: str) -> pipeline.EvaluationBatches:
         """The batches of a split for evaluation."""
-        return pipeline.evaluation_batches(self.config, self.dataset.splits[split], self.mesh)
+        return pipeline.evaluation_batches(self.config, self.dataset.info, self.dataset.splits[split], self.mesh)
 
     def evaluation_splits(self) -> list[str]:
         """The splits that no phase trains on."""
@@ -47,7 +48,7 @@ class Experiment(NamedTuple):
 
     def prepare(self, batch: Batch) -> Batch:
         """A batch of any split as evaluators see it; part of their programs."""
-        return pipeline.prepare_evaluation(self.config.dataset.to_dict(), batch)
+        return pipeline.prepare_evaluation(self.config.dataset.to_dict(), self.dataset.info.features, batch)
 
     def examples(self) -> int:
         """How many examples an epoch of the training split has; 0 where there is none."""
@@ -103,11 +104,12 @@ def assemble(config: ConfigDict, data_dir: str | None = None, manual_dir: str | 
     dataset = load(config.dataset, data_dir, manual_dir, known)
     steps = total_steps(config, pipeline.epoch_size(config, dataset.splits["train"]) if "train" in dataset.splits else 0)
     limits.check_steps(steps)
+    resources = Resources(dataset.info, manual_dir=manual_dir)
     if "train" in dataset.splits:
-        first = partial(pipeline.first_examples, config.dataset.to_dict(), dataset.splits["train"])
-        dataset = dataset._replace(info=dataset.info._replace(first=first))
+        first = partial(pipeline.first_examples, config.dataset.to_dict(), dataset.info.features, dataset.splits["train"])
+        resources = resources._replace(first=first)
     with limits.traced(config):
-        task = registry.find("dl.tasks", "task", config.task.name)(config, dataset.info, steps)
+        task = registry.find("dl.tasks", "task", config.task.name)(config, resources, steps)
     limits.check_steps(sum(phase.steps for phase in task.phases))
     for name in (name for phase in task.phases for name in phase.streams):
         if name not in dataset.splits:

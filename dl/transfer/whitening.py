@@ -7,6 +7,7 @@ standardised, and the layer subtracts none. The model does not know the data: th
 layer's kernel, as a constant of its `init`.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,7 +16,6 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float
 
-from dl.dataset import Info
 from dl.errors import UserError, unknown
 from dl.task import Task, Tree
 
@@ -42,12 +42,12 @@ def filters(images: Float[np.ndarray, "n h w c"], side: int, epsilon: float = EP
     return np.concatenate([white, -white], axis=1).reshape(side, side, images.shape[-1], 2 * size).astype(np.float32)
 
 
-def started(task: Task, info: Info, layer: str) -> Task:
+def started(task: Task, first: Callable[[int], Mapping[str, np.ndarray]] | None, layer: str) -> Task:
     """The task with the kernel of `layer` of its model started so.
 
     Args:
         task: with the parameter group `model`.
-        info: whose `first` gives the images.
+        first: so many -> the first training examples, `image` among them (see `Resources`).
         layer: the path of a convolution in the model, `whiten`.
 
     Raises:
@@ -59,7 +59,7 @@ def started(task: Task, info: Info, layer: str) -> Task:
     if path not in kernels:
         choices = [name.removeprefix("model/").removesuffix("/kernel") for name in kernels]
         raise unknown("convolution for task.whitened", layer, choices)
-    if info.first is None:
+    if first is None:
         raise UserError("task.whitened needs images to train on: name a split 'train' in dataset.splits.")
     shape = kernels[path].shape
     if shape[0] != shape[1] or shape[3] != 2 * int(np.prod(shape[:3])):
@@ -67,7 +67,7 @@ def started(task: Task, info: Info, layer: str) -> Task:
             f"task.whitened: the layer {layer} has a kernel {shape}, and whitening needs a square one with "
             f"{2 * int(np.prod(shape[:3]))} outputs, two for each input."
         )
-    kernel = filters(np.asarray(info.first(IMAGES)["image"], np.float32), shape[0])
+    kernel = filters(np.asarray(first(IMAGES)["image"], np.float32), shape[0])
 
     def init(key: jax.Array) -> tuple[Tree, Tree]:
         made, variables = task.init(key)

@@ -16,7 +16,8 @@ from dl.data.augmentation import build, crop, warp
 from dl.errors import UserError
 
 KEY = jax.random.key(0)
-DRAWN = [name for name in augmentation.ORDER if name != "alternating_flip"]  # which draws nothing: test_alternating.py
+# Of images: alternating_flip draws nothing (test_alternating.py), and the others change sequences of vectors (test_frames.py).
+DRAWN = [name for name in augmentation.ORDER if name not in ("alternating_flip", *augmentation.OF_FRAMES)]
 EVERY = {name: {} for name in DRAWN} | {"cutout": {"size": 4}, "random_resized_crop": {"size": 12}}
 NOTHING = {
     "random_resized_crop": {"scale": (1.0, 1.0), "ratio": (1.0, 1.0)},
@@ -49,7 +50,8 @@ def mapped(image, degrees=0.0, scale=1.0, squeeze=1.0, shear=0.0, shift=(0.0, 0.
     """`image` under one given affine map."""
     points = jnp.stack(jnp.meshgrid(*(jnp.arange(n, dtype=jnp.float32) for n in image.shape[:2]), indexing="ij"))
     inverse = warp.inverse_matrix(*(jnp.float32(v) for v in (degrees, scale, squeeze, shear)))
-    return np.asarray(warp.resample(jnp.asarray(image), warp.move(points, inverse, jnp.asarray(shift, jnp.float32)), fill))
+    places = warp.move(points, inverse, jnp.asarray(shift, jnp.float32), image.shape[:2])
+    return np.asarray(warp.resample(jnp.asarray(image), places, fill))
 
 
 @pytest.mark.parametrize("names", [EXACT, tuple(name for name in NOTHING if name not in EXACT)])
@@ -171,8 +173,9 @@ def test_smoothing_equals_scipy(sigma):
 
 
 def test_elastic_displacement_has_the_stated_size_and_smoothness():
-    sigma, points = 4.0, jnp.zeros((2, 64, 64))
-    fields = np.asarray(jax.jit(jax.vmap(lambda key: warp.elastic(34.0, sigma)(key, points)))(jax.random.split(KEY, 100)))
+    sigma = 4.0
+    draw = functools.partial(warp.elastic(34.0, sigma).draw, shape=(64, 64))
+    fields = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(KEY, 100)))
     inner = fields[:, :, 16:-16, 16:-16]
     assert inner.std() == pytest.approx(34.0 / (np.sqrt(12 * np.pi) * sigma), rel=0.03)
     # White noise smoothed by a Gaussian of sigma has the autocorrelation exp(-d^2 / (4 sigma^2)).
@@ -185,8 +188,8 @@ def test_affine_and_elastic_are_one_resampling():
     affine, elastic = {"degrees": 30.0}, {"alpha": 20.0, "sigma": 3.0}
     image, key = images(1)[0], jax.random.fold_in(jax.random.split(KEY)[0], 0)
     points = jnp.stack(jnp.meshgrid(jnp.arange(12.0), jnp.arange(12.0), indexing="ij"))
-    points = warp.elastic(**elastic)(jax.random.fold_in(key, 3), points)
-    points = np.asarray(warp.affine(**affine)(jax.random.fold_in(key, 2), points))
+    points = points + warp.elastic(**elastic).draw(jax.random.fold_in(key, 3), (12, 12))
+    points = np.asarray(warp.move(points, *warp.affine(**affine).draw(jax.random.fold_in(key, 2), (12, 12)), (12, 12)))
     interpolate = functools.partial(scipy.ndimage.map_coordinates, coordinates=points, order=1, mode="grid-constant")
     expected = np.stack([interpolate(channel) for channel in image.transpose(2, 0, 1)], axis=2)
     np.testing.assert_allclose(augmented({"affine": affine, "elastic": elastic}, image[None])[0], expected, atol=1e-5)

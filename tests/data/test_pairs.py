@@ -1,5 +1,7 @@
 """Pairs and whole classes are drawn purely, in the stated ratio, and never an example with itself."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,14 +9,15 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from dl.data.batches.pairs import classes, pairs
+from dl.data import augmentation
+from dl.data.batches.pairs import classes, pair_features, pairs
 from dl.data.identities import feature_of, identities, sample_pairs
 from dl.data.load import load
 from dl.data.pipeline import fetch, standardise
 from dl.data.resizing import Fitted
 from dl.data.slicing import View
 from dl.data.sources import folder
-from dl.dataset import Arrays
+from dl.dataset import Arrays, Feature, Kind
 from dl.errors import UserError
 
 
@@ -96,12 +99,11 @@ def test_both_sides_are_standardised_and_augmented_apart():
     batch = {**sides, "same": jnp.ones(4, bool)}
     settings = {"mean": (0.5,), "std": (0.25,)}
 
-    def noise(key, b):
-        return {**b, "image": b["image"] + jax.random.normal(key, b["image"].shape)}
-
-    plain = standardise(batch, settings, noise, None)
+    features = pair_features({"image": Feature(Kind.IMAGE, (2, 2, 1))}, {})
+    noise = augmentation.build({"gaussian_noise": {}}, features)
+    plain = standardise(batch, features, settings)
     assert (np.asarray(plain["left"]) == 2.0).all() and (np.asarray(plain["right"]) == 2.0).all()
-    noisy = standardise(batch, settings, noise, jax.random.key(0))
+    noisy = standardise(batch, features, settings, partial(noise, jax.random.key(0)))
     assert (np.asarray(noisy["left"]) != np.asarray(noisy["right"])).all()
     assert noisy["same"].dtype == bool
 

@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dl.dataset import Info
+from dl.dataset import labelled_images
 from dl.evaluation.feature_extractor import FeatureExtractor
 from dl.evaluation.generated_images import View
 
-INFO = Info("pixels", {"image": (1, 1, 1)}, 3)
+INFO = labelled_images("pixels", (1, 1, 1), 3)
 
 
 def view(**changes):

@@ -17,7 +17,7 @@ import pytest
 from dl import mesh
 from dl.config import base
 from dl.data.load import load
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, Feature, Info, Kind
 from dl.task import Objective, Phase, Task, mean
 from dl.training import flops
 from dl.training.assembly import Experiment, assemble
@@ -47,7 +47,8 @@ def lenet5():
 def experiment(task, features=None, **changes):
     features = {"image": np.zeros((16, *IMAGE), np.float32)} if features is None else features
     settings = config(**changes)
-    data = Dataset(Info("zeros", {name: v.shape[1:] for name, v in features.items()}), {"train": Arrays(features)})
+    known = {name: Feature(Kind.IMAGE if name == "image" else Kind.NUMBER, v.shape[1:]) for name, v in features.items()}
+    data = Dataset(Info("zeros", known), {"train": Arrays(features)})
     return Experiment(settings, data, task, mesh.build(settings.mesh.to_dict(), settings.replicas))
 
 

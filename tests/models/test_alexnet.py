@@ -8,7 +8,7 @@ from jax.sharding import PartitionSpec as P
 
 from configs import imagenet_alexnet
 from dl import mesh, registry
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, labelled_images
 from dl.errors import UserError
 from dl.layers.pooling import max_pool
 from dl.layers.response_normalisation import local_response_norm
@@ -171,7 +171,7 @@ def experiment(devices, **changes):
     """Two steps on random images, with few units in the dense layers."""
     rng = np.random.default_rng(0)
     examples = {"image": rng.integers(0, 256, (2, 227, 227, 3), np.uint8), "label": np.array([1, 4], np.int32)}
-    info = Info("random", {"image": (227, 227, 3)}, 5)
+    info = labelled_images("random", (227, 227, 3), 5)
     config = tasks.settings(steps=2, batch_size=2, checkpoint_every=0)
     config.mesh.update(changes)
     optimizer = optimizers.build({"name": "momentum", "learning_rate": 0.01}, 2)

@@ -11,6 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from dl.data.load import load
+from dl.dataset import Resources
 from dl.errors import UserError
 from dl.models.gan_mlp import Players
 from dl.tasks import adversarial
@@ -236,4 +237,4 @@ def test_a_conditional_game_needs_labels(shared_data):
     config.dataset.splits = ConfigDict({"train": "test", "test": "test"})
     dataset = load(config.dataset, manual_dir=str(shared_data))
     with pytest.raises(UserError, match="a conditional GAN needs labelled data"):
-        adversarial.build(config, dataset.info, 3)
+        adversarial.build(config, Resources(dataset.info), 3)

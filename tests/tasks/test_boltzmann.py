@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from dl.config import base
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, labelled_images
 from dl.errors import UserError
 from dl.models.rbm import DeepBeliefNet
 from dl.task import Evaluation
@@ -46,7 +46,7 @@ def test_a_run_measures_each_test_image_once(tmp_path):
     """
     image = np.zeros((50, 2, 2, 1), np.uint8)
     image[-1] = 255
-    info = Info("squares", {"image": (2, 2, 1)}, 1)
+    info = labelled_images("squares", (2, 2, 1), 1)
     split = Arrays({"image": image, "label": np.zeros(50, np.int32)})
     layer = {"kernel": jnp.zeros((4, 3)), "bias": jnp.zeros(3), "decoder_bias": jnp.ones(4)}
     task = restricted_boltzmann_machine(DeepBeliefNet((2, 2, 1), hidden=(3,)), info, optax.set_to_zero(), 1)

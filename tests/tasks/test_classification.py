@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from dl.config import base
-from dl.dataset import Info
+from dl.dataset import labelled_images
 from dl.errors import UserError
 from dl.tasks.classification import (
     LOSSES,
@@ -25,7 +25,7 @@ from dl.training.assembly import assemble
 from tests.training.tasks import experiment, pictures, run, settings
 
 test_time_views.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
-INFO = Info("images", {"image": (2, 2, 1)}, 3)
+INFO = labelled_images("images", (2, 2, 1), 3)
 
 
 class Net(nn.Module):

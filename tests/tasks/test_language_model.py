@@ -10,7 +10,6 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.tiny_shakespeare_lstm import get_config
-from dl.dataset import Info
 from dl.errors import UserError
 from dl.evaluation.sampling import choose
 from dl.generation.language_model import generate
@@ -58,7 +57,7 @@ def test_windows_with_the_carry_are_the_text_read_in_one_go():
     state = experiment.initial_state()
     params, variables = first_replica((state.params, state.variables))
     batches = experiment.streams()["train"].reads[0](0, 5, np.arange(8))
-    model = build(config, num_classes=experiment.dataset.info.num_classes)
+    model = build(config, num_classes=len(experiment.dataset.info.features["token"].vocabulary))
     whole = np.concatenate([batches["tokens"][0, :, :1], *(t[:, 1:] for t in batches["tokens"])], axis=1).astype(np.int32)
     expected = language_model.row_losses(model, params["model"], jnp.asarray(whole)).reshape(8, 5, 16).mean((0, 2))
     objective = experiment.task.objectives["predict"]
@@ -92,7 +91,7 @@ def test_evaluation_counts_every_symbol_once_whatever_the_rows_and_batches(train
     experiment, done = trained
     params = first_replica(done.state.params)["model"]
     tokens = jnp.asarray(experiment.dataset.splits["test"].features["token"], jnp.int32)
-    model = build(experiment.config, num_classes=experiment.dataset.info.num_classes)
+    model = build(experiment.config, num_classes=len(experiment.dataset.info.features["token"].vocabulary))
     logits, _ = model.apply({"params": params}, tokens[None, :-1])
     exact = float(language_model.symbol_losses(logits, tokens[None, 1:]).mean())
     for count, context, batch_size in ((1, 0, 10), (5, 10**6, 2), (3, 10**6, 10)):  # with all of the past every row is exact
@@ -122,10 +121,10 @@ def test_rows_longer_than_a_chunk_are_read_in_one_go(length):
 
 
 def test_what_is_minimised_is_the_mean_or_the_sum_over_a_window_with_dropout():
-    model, info = language_model.RecurrentLM(5, hidden=8, layers=1, dropout=0.5), Info("text", {"token": ()}, 5)
+    model, symbols = language_model.RecurrentLM(5, hidden=8, layers=1, dropout=0.5), Vocabulary("abcde")
     batch = {"tokens": jax.random.randint(KEY, (3, 8), 0, 5), "row": jnp.arange(3), "reset": jnp.ones(3, bool)}
     averaged, summed = (
-        language_model.language_model(model, info, optax.sgd(0.1), 1, 3, summed=s).objectives["predict"].value
+        language_model.language_model(model, symbols, optax.sgd(0.1), 1, 3, summed=s).objectives["predict"].value
         for s in (False, True)
     )
 
@@ -225,16 +224,15 @@ def test_the_report_shows_samples_losses_and_gradients(trained):
     experiment, done = trained
     outputs = done.evaluated["test"].outputs[0]
     params = first_replica(done.state.params)["model"]
-    vocabulary = Vocabulary(experiment.dataset.info.class_names)
+    vocabulary = experiment.dataset.info.features["token"].vocabulary
     place = language_model.loss_by_place(outputs["loss"], outputs["counted"]).lines["loss"]
     np.testing.assert_array_equal(place[0], np.arange(len(place[0])))
     np.testing.assert_allclose(place[1][2], outputs["loss"][:, 3:7][outputs["counted"][:, 3:7]].mean())
     table = language_model.loss_by_symbol(outputs["loss"], outputs["counted"], outputs["tokens"][:, 1:], vocabulary, most=99)
     assert sum(row[1] for row in table.rows) == outputs["counted"].sum()
     assert all(a[1] * a[2] >= b[1] * b[2] - 0.1 * b[1] for a, b in itertools.pairwise(table.rows))
-    reach = language_model.reach(
-        build(experiment.config, num_classes=experiment.dataset.info.num_classes), params, outputs["tokens"]
-    )
+    symbols = experiment.dataset.info.features["token"].vocabulary
+    reach = language_model.reach(build(experiment.config, num_classes=len(symbols)), params, outputs["tokens"])
     assert np.isfinite(reach).all() and reach[0] > reach[20] > 0
 
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from dl.data.identities import feature_of
-from dl.dataset import Info
+from dl.dataset import Resources, labelled_images
 from dl.errors import UserError
 from dl.tasks import similarity
 from dl.training.assembly import assemble
@@ -24,7 +24,7 @@ from tests.training.tasks import experiment, pictures, settings
 from tests.training.tasks import run as run_task
 
 ROOT = pathlib.Path(__file__).parents[2]
-INFO = Info("digits", {"image": (8, 8, 1), "label": ()}, 10, tuple("0123456789"))
+INFO = labelled_images("digits", (8, 8, 1), 10, tuple("0123456789"))
 
 
 def config(name="digits_siamese", variant="smoke", **changes):
@@ -39,7 +39,7 @@ def config(name="digits_siamese", variant="smoke", **changes):
 def task(name="digits_siamese", **settings):
     chosen = config(name)
     chosen.task.update(settings)
-    return similarity.build(chosen, INFO, chosen.steps)
+    return similarity.build(chosen, Resources(INFO), chosen.steps)
 
 
 def batch(rng, count=12):
@@ -146,7 +146,7 @@ class Points(nn.Module):
 def points(**settings):
     """The task on images of one pixel, points on a line: the embedding is the number itself."""
     chosen = similarity.Settings(embedding=1, few_shot=(), **settings)
-    made = similarity.similarity(Points(), Info("points", {"image": (1, 1, 1)}, 2), optax.sgd(0.1), 1, chosen)
+    made = similarity.similarity(Points(), labelled_images("points", (1, 1, 1), 2), optax.sgd(0.1), 1, chosen)
     return lambda **batch: made.objectives["compare"].value({"tower": {}}, {}, batch, jax.random.key(0))
 
 

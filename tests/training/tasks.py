@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from dl import mesh
 from dl.config import base
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, Info, labelled_images
 from dl.metric import LOWER, NEITHER
 from dl.state import digests
 from dl.task import Evaluator, Objective, Phase, Task, mean
@@ -45,7 +45,7 @@ def pictures(train: int = 64, test: int = 50) -> Dataset:
         image[:, 0, 0, 0] = label * 60
         return Arrays({"image": image, "label": label})
 
-    return Dataset(Info("pictures", {"image": (8, 8, 1)}, 4), {"train": split(train), "test": split(test)})
+    return Dataset(labelled_images("pictures", (8, 8, 1), 4), {"train": split(train), "test": split(test)})
 
 
 class Nothing:

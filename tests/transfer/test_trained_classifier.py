@@ -7,7 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from dl.data.resizing import fit_images
-from dl.dataset import Info
+from dl.dataset import Feature, Info, Kind, labelled_images
 from dl.errors import UserError
 from dl.evaluation import feature_extractor
 from dl.training import workdir as folder
@@ -53,9 +53,9 @@ def test_a_game_is_measured_by_it(classifier, tmp_path):
 
 def test_what_does_not_fit_is_a_clear_line(classifier, tmp_path):
     with pytest.raises(UserError, match="knows 10 classes of images with 1 channels, but faces has 0 classes"):
-        trained_classifier.feature_extractor(str(classifier), Info("faces", {"image": (64, 64, 3)}))
+        trained_classifier.feature_extractor(str(classifier), Info("faces", {"image": Feature(Kind.IMAGE, (64, 64, 3))}))
     with pytest.raises(UserError, match=r"config.task.classifier=.*: .*holds no run"):
-        trained_classifier.feature_extractor(str(tmp_path), Info("digits", {"image": (8, 8, 1)}, 10))
+        trained_classifier.feature_extractor(str(tmp_path), labelled_images("digits", (8, 8, 1), 10))
 
 
 def test_images_are_brought_to_size_as_the_data_were():

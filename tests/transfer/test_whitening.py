@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+from dl.data import pipeline
 from dl.errors import UserError
 from dl.layers.convolution import convolve
 from dl.models.cifar_speed import CifarSpeed, partial_identity
@@ -68,7 +69,9 @@ def test_the_task_starts_from_the_data_and_leaves_the_layer_alone():
     init = jax.jit(experiment.task.init)
     params, _ = init(jax.random.key(0))
     images = experiment.evaluation("test").examples(np.arange(3))["image"]
-    first = experiment.dataset.info.first(whitening.IMAGES)["image"]
+    info, splits = experiment.dataset
+    settings = experiment.config.dataset.to_dict()
+    first = pipeline.first_examples(settings, info.features, splits["train"], whitening.IMAGES)["image"]
     assert first.shape == (1442, 26, 26, 1) and first.dtype == np.float32 and images.shape[1:] == first.shape[1:]
     kernel = params["model"]["whiten"]["kernel"]
     np.testing.assert_array_equal(kernel, whitening.filters(first, 2))

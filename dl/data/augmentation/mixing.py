@@ -7,9 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dl.data.augmentation.checks import Fill, above_zero, filling
+from dl.dataset import Features, Kind
 from dl.errors import UserError
 
 Image = Float[Array, "h w c"]
+LOCAL = (Kind.LABEL_MAP, Kind.BOXES, Kind.POINTS)
 
 
 def cutout(size: int = 16, fill: Fill = 0.0) -> Callable[[jax.Array, Image], Image]:
@@ -35,7 +37,7 @@ def cutout(size: int = 16, fill: Fill = 0.0) -> Callable[[jax.Array, Image], Ima
 
 def mixup(
     alpha: float = 1.0, per_example: bool = False
-) -> Callable[[jax.Array, Mapping[str, jax.Array]], dict[str, jax.Array]]:
+) -> Callable[[jax.Array, Mapping[str, jax.Array], Features], dict[str, jax.Array]]:
     """`weight * image + (1 - weight) * image[partner]` (Zhang et al. 2018, equation 1); labels as in the package's docstring.
 
     The weight is Beta(alpha, alpha), one for the batch as in the paper's figure 1a, or one for each example. The partners are a
@@ -43,9 +45,14 @@ def mixup(
     """
     above_zero("mixup.alpha", alpha)
 
-    def apply(key: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    def apply(key: jax.Array, batch: Mapping[str, jax.Array], features: Features) -> dict[str, jax.Array]:
         if "label" not in batch:
             raise UserError("augmentation 'mixup' needs labels, and these batches have none: leave it out.")
+        on_image = [name for name, feature in features.items() if feature.kind in LOCAL and name in batch]
+        if on_image:
+            raise UserError(
+                f"augmentation 'mixup' adds up images; what lies on them ({', '.join(on_image)}) cannot be added: leave it out."
+            )
         image, label = batch["image"], batch["label"]
         partner_key, weight_key = jax.random.split(key)
         partner = jax.random.permutation(partner_key, len(image))

@@ -1,12 +1,13 @@
 """Affine and elastic distortion as one resampling of the image.
 
-A map takes the places of the output's pixels to the places in the input that they show; maps are composed, and the image is
-then interpolated once. The interpolation is our own because `dm_pix.affine_transform` and `elastic_deformation` take 24 and
-59 ms for 128 images of 28 x 28 x 1 on two CPU cores, as much as several training steps of LeNet-5; `resample` takes 0.3 ms.
+A map takes the places of the output's pixels to the places in the input that they show (`back`), and places in the input to
+where they lie in the output (`forth`); maps are composed, and the image is then interpolated once. The interpolation is our own
+because `dm_pix.affine_transform` and `elastic_deformation` take 24 and 59 ms for 128 images of 28 x 28 x 1 on two CPU cores, as
+much as several training steps of LeNet-5; `resample` takes 0.3 ms.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +15,24 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dl.data.augmentation.checks import Fill, above_zero, at_least, filling, interval
+from dl.data.augmentation.geometry import Geometry, Image, Parameters, Shape, grid
 from dl.errors import UserError
 
-Points = Float[Array, "2 h w"]  # row and column, in pixels, of each output pixel; pixel centres are whole numbers
-Map = Callable[[jax.Array, Points], Points]
+INVERSIONS = 20  # steps of the fixed-point iteration that inverts an elastic field
+
+Points = Float[Array, "2 *n"]  # row and column, in pixels; pixel centres are whole numbers
+
+
+class Map(NamedTuple):
+    """One random map of places in an image of a given shape.
+
+    draw: (key, shape) -> parameters. back: (parameters, places in the output, shape) -> places in the input. forth: the
+    inverse of `back`.
+    """
+
+    draw: Callable[[jax.Array, Shape], Parameters]
+    back: Callable[[Parameters, Points, Shape], Points]
+    forth: Callable[[Parameters, Points, Shape], Points]
 
 
 def affine(
@@ -40,13 +55,13 @@ def affine(
     above_zero("affine.scale's low end", low)
     filling("affine.fill", fill)
 
-    def draw(key: jax.Array, points: Points) -> Points:
+    def draw(key: jax.Array, shape: Shape) -> tuple[jax.Array, jax.Array]:
         angle, move_y, move_x, stretch, slant = 2.0 * jax.random.uniform(jax.random.fold_in(key, 0), (5,)) - 1.0
         zoom = jax.random.uniform(jax.random.fold_in(key, 1), (), minval=low, maxval=high)
         matrix = inverse_matrix(degrees * angle, zoom, squeeze**stretch, shear * slant)
-        return move(points, matrix, jnp.stack([shift * move_y, shift * move_x]))
+        return matrix, jnp.stack([shift * move_y, shift * move_x])
 
-    return draw
+    return Map(draw, lambda drawn, points, shape: move(points, drawn[0], drawn[1], shape), unmove)
 
 
 def inverse_matrix(degrees: jax.Array, scale: jax.Array, squeeze: jax.Array, shear: jax.Array) -> Float[Array, "2 2"]:
@@ -62,12 +77,21 @@ def inverse_matrix(degrees: jax.Array, scale: jax.Array, squeeze: jax.Array, she
     return jnp.stack([row, column - jnp.tan(jnp.deg2rad(shear)) * row])
 
 
-def move(points: Points, inverse: Float[Array, "2 2"], shift: Float[Array, " 2"]) -> Points:
+def move(points: Points, inverse: Float[Array, "2 2"], shift: Float[Array, " 2"], shape: Shape) -> Points:
     """The places that `points` show of an image that was mapped, about its centre, by `inverse`'s inverse and then shifted."""
-    centre = [(size - 1) / 2 for size in points.shape[1:]]
+    centre = [(size - 1) / 2 for size in shape]
     y, x = points[0] - centre[0] - shift[0], points[1] - centre[1] - shift[1]
     # Written out: on an accelerator a float32 matrix product may be rounded to fewer bits, and the identity would not be exact.
     return jnp.stack([centre[i] + inverse[i, 0] * y + inverse[i, 1] * x for i in (0, 1)])
+
+
+def unmove(drawn: tuple[jax.Array, jax.Array], points: Points, shape: Shape) -> Points:
+    """Where `points` of an image lie after it was mapped, about its centre, by the inverse of a matrix, and then shifted."""
+    (a, b), (c, d) = drawn[0]
+    centre = [(size - 1) / 2 for size in shape]
+    y, x = points[0] - centre[0], points[1] - centre[1]
+    scale = 1.0 / (a * d - b * c)
+    return jnp.stack([centre[0] + drawn[1][0] + scale * (d * y - b * x), centre[1] + drawn[1][1] + scale * (a * x - c * y)])
 
 
 def elastic(alpha: float = 34.0, sigma: float = 4.0, fill: Fill = 0.0) -> Map:
@@ -80,11 +104,21 @@ def elastic(alpha: float = 34.0, sigma: float = 4.0, fill: Fill = 0.0) -> Map:
     above_zero("elastic.sigma", sigma)
     filling("elastic.fill", fill)
 
-    def draw(key: jax.Array, points: Points) -> Points:
-        noise = jax.random.uniform(key, points.shape, minval=-1.0, maxval=1.0)
-        return points + alpha * smooth(noise, sigma)
+    def draw(key: jax.Array, shape: Shape) -> Float[Array, "2 h w"]:
+        noise = jax.random.uniform(key, (2, *shape), minval=-1.0, maxval=1.0)
+        return alpha * smooth(noise, sigma)
 
-    return draw
+    def at(field: Float[Array, "2 h w"], points: Points) -> Points:
+        places = points.reshape(2, -1, 1)
+        return jnp.moveaxis(resample(jnp.moveaxis(field, 0, -1), places, "edge"), -1, 0).reshape(points.shape)
+
+    def back(field: Float[Array, "2 h w"], points: Points, shape: Shape) -> Points:
+        return points + field  # the elastic map is the last to act on an image, so these are its pixels themselves
+
+    def forth(field: Float[Array, "2 h w"], points: Points, shape: Shape) -> Points:
+        return jax.lax.fori_loop(0, INVERSIONS, lambda _, found: points - at(field, found), points)
+
+    return Map(draw, back, forth)
 
 
 def smooth(field: Float[Array, "2 h w"], sigma: float) -> Float[Array, "2 h w"]:
@@ -104,7 +138,7 @@ def smooth(field: Float[Array, "2 h w"], sigma: float) -> Float[Array, "2 h w"]:
     return jnp.einsum("ij,cjk,lk->cil", rows, field, columns, precision=jax.lax.Precision.HIGHEST)
 
 
-def resample(image: Float[Array, "h w c"], points: Points, fill: Fill = 0.0) -> Float[Array, "h w c"]:
+def resample(image: Float[Array, "h w c"], points: Float[Array, "2 y x"], fill: Fill = 0.0) -> Float[Array, "y x c"]:
     """Bilinear interpolation of `image` at `points`; within one pixel outside of the image it blends into `fill`."""
     height, width, channels = image.shape
     y, x = (_inside(coordinate, size, fill) for coordinate, size in zip(points, (height, width), strict=True))
@@ -134,12 +168,27 @@ def _inside(coordinate: jax.Array, size: int, fill: Fill) -> jax.Array:
     return jnp.clip(coordinate, -1.0, size)
 
 
-def resampled(maps: Sequence[Map], fill: Fill, key: jax.Array, image: Float[Array, "h w c"]) -> Float[Array, "h w c"]:
-    """`image` under the composition of `maps`: the last of them is the first to act on the image."""
-    points = jnp.stack(jnp.meshgrid(*(jnp.arange(size, dtype=jnp.float32) for size in image.shape[:2]), indexing="ij"))
-    for draw in maps:
-        points = draw(key, points)
-    return resample(image, points, fill)
+def resampled(maps: Sequence[Map], fill: Fill) -> Geometry:
+    """The composition of `maps` as one resampling: the last of them is the first to act on the image."""
+
+    def draw(key: jax.Array, shape: Shape) -> list[Parameters]:
+        return [each.draw(key, shape) for each in maps]
+
+    def sources(drawn: list[Parameters], shape: Shape) -> Float[Array, "2 h w"]:
+        points = grid(shape)
+        for each, parameters in zip(maps, drawn, strict=True):
+            points = each.back(parameters, points, shape)
+        return points
+
+    def targets(drawn: list[Parameters], places: Float[Array, "2 n"], shape: Shape) -> Float[Array, "2 n"]:
+        for each, parameters in reversed(list(zip(maps, drawn, strict=True))):
+            places = each.forth(parameters, places, shape)
+        return places
+
+    def change(drawn: list[Parameters], image: Image) -> Image:
+        return resample(image, sources(drawn, (image.shape[0], image.shape[1])), fill)
+
+    return Geometry(draw, change, sources, targets)
 
 
 def common_fill(settings: Mapping[str, Mapping[str, Any]]) -> Fill:

@@ -7,7 +7,7 @@ import numpy as np
 
 from dl.data.batches.examples import Read
 from dl.data.identities import PAIR_DRAWS, Identities, feature_of, identities, random_numbers, sample_classes, sample_pairs
-from dl.dataset import Source
+from dl.dataset import Feature, Features, Kind, Source
 from dl.errors import UserError
 
 RATIOS = (1.0, 10.0)  # of dissimilar to similar pairs
@@ -100,5 +100,11 @@ def _check(ids: Identities, least_classes: int, least_examples: int) -> None:
         )
 
 
+def pair_features(features: Features, settings: Mapping[str, Any]) -> dict[str, Feature]:
+    """Those of a batch of pairs: two images, each moved by itself, and whether their classes are the same."""
+    return {"left": features["image"], "right": features["image"], "same": Feature(Kind.CLASS, num_classes=2)}
+
+
+FEATURES = {"pairs": pair_features}
 PUBLIC = {"pairs": pairs, "classes": classes}
 SETTINGS = {"pairs": {"ratio": 1.0, "group": ""}, "classes": {"per_class": 4}}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dl.data.batches.examples import Read
-from dl.dataset import Arrays, Source
+from dl.dataset import Arrays, Feature, Features, Kind, Source
 from dl.errors import UserError
 
 
@@ -114,6 +114,13 @@ def rows(source: Source, settings: Mapping[str, Any]) -> Arrays:
     return Arrays({"tokens": tokens, "first": (starts - begins).astype(np.int32), "end": (ends - begins).astype(np.int32)})
 
 
+def window_features(features: Features, settings: Mapping[str, Any]) -> dict[str, Feature]:
+    """Those of a batch of windows."""
+    tokens = features["token"]._replace(shape=(settings["window"] + 1,))
+    return {"tokens": tokens, "row": Feature(Kind.NUMBER), "reset": Feature(Kind.NUMBER)}
+
+
+FEATURES = {"windows": window_features}
 PUBLIC = {"windows": windows}
 EPOCH = {"windows": windows_per_epoch}
 EVALUATION = {"windows": rows}

@@ -18,7 +18,7 @@ from dl.data.resizing import check_size, fit_images
 from dl.data.slicing import names_in
 from dl.data.sources.archives import opened
 from dl.data.sources.unpacking import kept_arrays
-from dl.dataset import Arrays, Dataset, Info, Source
+from dl.dataset import Arrays, Dataset, Feature, Info, Kind, Source
 from dl.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; a larger set is read as it is needed
@@ -113,7 +113,11 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
         kept = root / ".arrays" / Path(builder.data_path).relative_to(root)
         fingerprint = _fingerprint(builder, renamed, shapes, fit)
         splits = {split: Arrays(_in_memory(source, kept / f"{split}.npz", fingerprint)) for split, source in splits.items()}
-    return Dataset(Info(settings.name, shapes, len(classes), classes), splits)
+    features = {name: Feature(Kind.NUMBER, shape) for name, shape in shapes.items()}
+    features["image"] = Feature(Kind.IMAGE, shapes["image"])
+    if classes:
+        features["label"] = Feature(Kind.CLASS, shapes["label"], num_classes=len(classes), class_names=classes)
+    return Dataset(Info(settings.name, features), splits)
 
 
 def _features(builder: Any, settings: ConfigDict) -> tuple[dict[str, str], tuple[str, ...]]:

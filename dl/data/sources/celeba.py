@@ -16,7 +16,7 @@ from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, reg
 from dl.data.sources.unpacking import zip_member
 from dl.data.stand_in import StandIn
 from dl.data.streaming import Readers, Streamed, stacked
-from dl.dataset import Arrays, Dataset, Info, Source
+from dl.dataset import Arrays, Dataset, Feature, Info, Kind, Source
 from dl.errors import UserError
 
 SUBSET = Archive("celebA_10000_jpg.zip", "082f81e95bea5149a8d17b4920c16eccc04001baecb39a9b304c2096b31dc676")
@@ -50,7 +50,7 @@ def load_celeba(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
         part = Zipped(path, reader.members[slice(*starts[name])], reader.size)
         small = len(part) * int(np.prod(part.size)) * 3 <= MEMORY_LIMIT
         splits[name] = Arrays(Streamed(part, Readers()).gather(np.arange(len(part)))) if small else part
-    return Dataset(Info("celeba", {"image": (*reader.size, 3)}), splits)
+    return Dataset(Info("celeba", {"image": Feature(Kind.IMAGE, (*reader.size, 3))}), splits)
 
 
 def _archive(manual_dir: str | None) -> tuple[Path, tuple[int, ...]]:
@@ -126,7 +126,9 @@ def _known(settings: ConfigDict) -> Dataset:
     size = check_size(settings.get("size", (0, 0)), settings.get("fit", "pad"))
     shape = (*(size if any(size) else DEFAULT_SIZE), 3)
     counts = dict(zip(SPLITS, np.diff((0, *WHOLE_ENDS)).tolist(), strict=True))
-    return Dataset(Info("celeba", {"image": shape}), {split: StandIn(shape, count) for split, count in counts.items()})
+    return Dataset(
+        Info("celeba", {"image": Feature(Kind.IMAGE, shape)}), {split: StandIn(shape, count) for split, count in counts.items()}
+    )
 
 
 KNOWN = {"celeba": _known}

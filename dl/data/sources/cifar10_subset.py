@@ -12,7 +12,7 @@ from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfds_order, verified
 from dl.data.sources.unpacking import zip_member
 from dl.data.stand_in import labelled
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, labelled_images
 from dl.errors import UserError
 
 IMAGE_LIMIT = 1 << 20  # bytes of a PNG
@@ -36,7 +36,7 @@ def load_cifar10_subset(settings: ConfigDict, data_dir: str | None = None, manua
     folder = folder_of("cifar10_subset", manual_dir, [ARCHIVE.name])
     path = verified(folder, [ARCHIVE], "cifar10_subset")[ARCHIVE.name]
     splits = {split: Arrays(opened(path, partial(parse, split=split))) for split in wanted}
-    return Dataset(Info("cifar10_subset", {"image": (32, 32, 3), "label": ()}, len(CLASSES), CLASSES), splits)
+    return Dataset(labelled_images("cifar10_subset", (32, 32, 3), len(CLASSES), CLASSES), splits)
 
 
 def parse(path: Path, split: str) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, labelled_images
 from dl.errors import UserError
 
 TEST_EVERY = 5
@@ -25,7 +25,7 @@ def load_digits(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
     test = np.zeros(len(labels), bool)
     for digit in range(10):
         test[np.flatnonzero(labels == digit)[TEST_EVERY - 1 :: TEST_EVERY]] = True
-    info = Info("digits", {"image": (8, 8, 1), "label": ()}, 10, tuple("0123456789"))
+    info = labelled_images("digits", (8, 8, 1), 10, tuple("0123456789"))
     splits = {"train": ~test, "test": test}
     return Dataset(info, {name: Arrays({"image": images[rows], "label": labels[rows]}) for name, rows in splits.items()})
 

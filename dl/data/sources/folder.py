@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from dl.data.decoding import MODES, contents, decoded, shape_of
 from dl.data.resizing import check_size, fit_images
 from dl.data.streaming import Readers, Streamed, stacked
-from dl.dataset import Arrays, Dataset, Info, Source
+from dl.dataset import Arrays, Dataset, Source, labelled_images
 from dl.errors import UserError, unknown
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".bmp")
@@ -68,7 +68,7 @@ def load_folder(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
         readers = Readers()
         splits = {split: Arrays(Streamed(source, readers).gather(np.arange(len(source)))) for split, source in splits.items()}
     names = tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in classes)  # that can be printed
-    return Dataset(Info("folder", {"image": shape, "label": ()}, len(classes), names), splits)
+    return Dataset(labelled_images("folder", shape, len(classes), names), splits)
 
 
 class Files:

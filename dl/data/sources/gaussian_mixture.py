@@ -5,7 +5,7 @@ import math
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, Feature, Info, Kind
 from dl.errors import UserError, unknown
 
 SIZES = {"train": 20_000, "test": 2_000}
@@ -59,7 +59,8 @@ def load_gaussian_mixture(settings: ConfigDict, data_dir: str | None = None, man
         points = where[label] + deviation * random.standard_normal((size, where.shape[1]))
         return Arrays({"point": points.astype(np.float32), "label": label.astype(np.int32)})
 
-    info = Info("gaussian_mixture", {"point": where.shape[1:], "label": ()}, components)
+    label = Feature(Kind.CLASS, num_classes=components)
+    info = Info("gaussian_mixture", {"point": Feature(Kind.NUMBER, where.shape[1:]), "label": label})
     return Dataset(info, {name: split(seed, size) for seed, (name, size) in enumerate(SIZES.items())})
 
 

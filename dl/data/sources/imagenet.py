@@ -24,7 +24,7 @@ from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, tfd
 from dl.data.sources.unpacking import kept_arrays, read_tar_gz
 from dl.data.stand_in import labelled
 from dl.data.streaming import stacked
-from dl.dataset import Dataset, Info, Source
+from dl.dataset import Dataset, Source, labelled_images
 from dl.errors import UserError
 
 NAME = "imagenet2012"
@@ -77,7 +77,7 @@ def load_imagenet(settings: ConfigDict, data_dir: str | None = None, manual_dir:
         path = folder / ARCHIVES[split].name
         index = _kept(path, data_dir, split, classes, truth)
         splits[split] = Members(path, index, (0, 0) if fit == "crop" else size, fit)
-    return Dataset(Info(NAME, {"image": (*size, 3), "label": ()}, len(classes), classes), splits)
+    return Dataset(labelled_images(NAME, (*size, 3), len(classes), classes), splits)
 
 
 class Members:

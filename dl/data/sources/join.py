@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from dl.dataset import Dataset, Source
+from dl.dataset import Dataset, Info, Source
 from dl.errors import UserError, unknown
 
 
@@ -39,8 +39,8 @@ def load_join(settings: ConfigDict, data_dir: str | None = None, manual_dir: str
         if (dataset.info.num_classes, dataset.info.class_names) != (first.num_classes, first.class_names):
             raise UserError(f"the parts of the dataset differ in their classes: {first.name} and {dataset.info.name}.")
     splits: dict[str, Source] = {f"{p}_{s}": source for p, d in loaded.items() for s, source in d.splits.items()}
-    shapes = {k: v for k, v in first.shapes.items() if all(k in d.info.shapes for d in loaded.values())}
-    return Dataset(first._replace(name="+".join(d.info.name for d in loaded.values()), shapes=shapes), splits)
+    features = {k: v for k, v in first.features.items() if all(k in d.info.features for d in loaded.values())}
+    return Dataset(Info("+".join(d.info.name for d in loaded.values()), features), splits)
 
 
 def _wanted(specs: list[str], prefixes: list[str]) -> dict[str, list[str]]:

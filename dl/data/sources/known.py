@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from dl.data.slicing import names_in
 from dl.data.sources import builders, preparing
 from dl.data.sources.archives import Archive, Parsed, folder_of, registered, tfds_order, verified
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, Feature, Info, Kind
 
 
 class Known(NamedTuple):
@@ -41,6 +41,13 @@ class Known(NamedTuple):
     def base(self) -> str:
         """The name of its folder in `manual_dir`."""
         return self.name.split("/")[0]
+
+    def feature(self, name: str, shape: tuple[int | None, ...]) -> Feature:
+        """What is known of a feature: the image, a class with names, or another number."""
+        names = self.class_names if name == "label" else self.recorded.get(name, ())
+        if name == "image":
+            return Feature(Kind.IMAGE, shape)
+        return Feature(Kind.CLASS, shape, num_classes=len(names), class_names=names) if names else Feature(Kind.NUMBER, shape)
 
     def files(self, splits: Sequence[str]) -> list[Archive]:
         """The archives that these splits are read from, each once."""
@@ -67,7 +74,7 @@ def load_known(known: Known, settings: ConfigDict, data_dir: str | None, manual_
         wanted = names_in(list(settings.splits.values()), everything)
         if not data_dir or any(not (folder / file.name).is_file() for file in known.files(everything)):
             paths = verified(folder, known.files(wanted), known.base)
-            return parsed_dataset(known.name, {split: known.parse(paths, split) for split in wanted}, known.class_names)
+            return parsed_dataset(known, {split: known.parse(paths, split) for split in wanted})
         paths = verified(folder, known.files(everything), known.base)
         prepare(paths)
     else:
@@ -75,21 +82,20 @@ def load_known(known: Known, settings: ConfigDict, data_dir: str | None, manual_
     return _named(builders.read(builders.prepared(known.name, data_dir), settings, data_dir, known.channels), known)
 
 
-def parsed_dataset(name: str, splits: Mapping[str, Parsed], class_names: tuple[str, ...]) -> Dataset:
+def parsed_dataset(known: Known, splits: Mapping[str, Parsed]) -> Dataset:
     """A dataset in memory, each split in TFDS's order."""
     sources = {}
     for split, parsed in splits.items():
         order = tfds_order(split, parsed.keys)
         sources[split] = Arrays({feature: values[order] for feature, values in parsed.features.items()})
     shapes = {feature: values.shape[1:] for feature, values in next(iter(splits.values())).features.items()}
-    return Dataset(Info(name, shapes, len(class_names), class_names), sources)
+    return Dataset(Info(known.name, {feature: known.feature(feature, shape) for feature, shape in shapes.items()}), sources)
 
 
 def _named(dataset: Dataset, known: Known) -> Dataset:
     # TFDS calls the classes of several of these sets "0", "1", ...; we use the same names whichever way the data came.
-    return dataset._replace(
-        info=dataset.info._replace(name=known.name, num_classes=len(known.class_names), class_names=known.class_names)
-    )
+    features = {name: known.feature(name, feature.shape) for name, feature in dataset.info.features.items()}
+    return dataset._replace(info=Info(known.name, features))
 
 
 def grey(images: np.ndarray) -> np.ndarray:

@@ -24,9 +24,9 @@ def load_nothing(settings: ConfigDict, data_dir: str | None = None, manual_dir: 
     Args:
         settings: not used.
         data_dir: not used.
-        manual_dir: told to the task, which may find files of its own there.
+        manual_dir: not used here; a task may find files of its own there.
     """
-    return Dataset(Info("nothing", {}, manual_dir=manual_dir), {"train": Nothing(), "test": Nothing()})
+    return Dataset(Info("nothing", {}), {"train": Nothing(), "test": Nothing()})
 
 
 PUBLIC = {"nothing": load_nothing}

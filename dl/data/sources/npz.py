@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from dl.data.checks import MOST_CLASSES, check_memory
 from dl.data.sources.archives import reason
 from dl.data.sources.npz_file import Member, members, pieces, read
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, labelled_images
 from dl.errors import UserError
 
 KEYS = {"x_train": ("train", "image"), "y_train": ("train", "label"), "x_test": ("test", "image"), "y_test": ("test", "label")}
@@ -60,7 +60,7 @@ def load_npz(settings: ConfigDict, data_dir: str | None = None, manual_dir: str 
     shapes = {split["image"].shape[1:] for split in splits.values()}
     if len(shapes) > 1:
         raise UserError(f"{path}: the splits have images of different shapes: {', '.join(map(str, sorted(shapes)))}.")
-    info = Info("npz", {"image": shapes.pop(), "label": ()}, num_classes, names if len(names) == num_classes else ())
+    info = labelled_images("npz", shapes.pop(), num_classes, names if len(names) == num_classes else ())
     return Dataset(info, {name: Arrays(split) for name, split in splits.items()})
 
 

@@ -16,7 +16,7 @@ from dl.data.sources.known import Known, load_known, parsed_dataset
 from dl.data.sources.npz_file import members, read
 from dl.data.sources.unpacking import zip_member
 from dl.data.stand_in import StandIn
-from dl.dataset import Arrays, Dataset, Info, Source
+from dl.dataset import Arrays, Dataset, Source, labelled_images
 
 ZIPS = {
     "train": "images_background.zip",
@@ -108,7 +108,7 @@ def load_omniglot(settings: ConfigDict, data_dir: str | None = None, manual_dir:
         return _load_stock(settings, data_dir, manual_dir)
     needed = dict.fromkeys(omniglot_trials.BASES.get(name, name) for name in named)
     needed.pop("", None)
-    base = Dataset(Info("omniglot", {"image": (105, 105, 1), "label": ()}, len(CLASS_NAMES), CLASS_NAMES), {})
+    base = Dataset(labelled_images("omniglot", (105, 105, 1), len(CLASS_NAMES), CLASS_NAMES), {})
     if needed:
         stock = ConfigDict({**settings.to_dict(), "splits": {name: name for name in needed}})
         base = _load_stock(stock, data_dir, manual_dir)
@@ -143,7 +143,7 @@ def _load_stock(settings: ConfigDict, data_dir: str | None, manual_dir: str | No
             known = _known()
             paths = verified(folder, [ARRAYS[split] for split in arrays], "omniglot")
             paths |= verified(folder, known.files([split for split in wanted if split not in arrays]), "omniglot")
-            return parsed_dataset("omniglot", {split: parse_omniglot(paths, split) for split in wanted}, CLASS_NAMES)
+            return parsed_dataset(known, {split: parse_omniglot(paths, split) for split in wanted})
     return load_known(_known(), settings, data_dir, manual_dir)
 
 
@@ -196,7 +196,7 @@ def _without_files(settings: ConfigDict) -> Dataset:
         if name == "runs" or name.endswith("_trials"):
             numbered = omniglot_trials.numbered(np.zeros(800, np.int32))
             splits[name] = Arrays({"image": np.zeros((800, *shape), np.uint8), **numbered})
-    return Dataset(Info("omniglot", {"image": shape, "label": ()}, len(CLASS_NAMES), CLASS_NAMES), splits)
+    return Dataset(labelled_images("omniglot", shape, len(CLASS_NAMES), CLASS_NAMES), splits)
 
 
 def _stand_in(shape: tuple[int, ...], characters: Sequence[int], drawers: int) -> StandIn:

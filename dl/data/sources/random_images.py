@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, labelled_images
 from dl.errors import UserError
 
 
@@ -28,7 +28,7 @@ def load_random_images(settings: ConfigDict, data_dir: str | None, manual_dir: s
         images = random.integers(0, 256, (examples, *shape), dtype=np.uint8)
         return Arrays({"image": images, "label": random.integers(0, classes, examples, dtype=np.int32)})
 
-    return Dataset(Info("random_images", {"image": shape, "label": ()}, classes), {"train": split(0), "test": split(1)})
+    return Dataset(labelled_images("random_images", shape, classes), {"train": split(0), "test": split(1)})
 
 
 PUBLIC = {"random_images": load_random_images}

@@ -3,8 +3,9 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, Feature, Info, Kind
 from dl.errors import UserError
+from dl.vocabulary import Vocabulary
 
 SYMBOLS = "".join(map(chr, range(32, 97)))  # 65, as many as tiny Shakespeare has
 
@@ -28,7 +29,7 @@ def load_random_text(settings: ConfigDict, data_dir: str | None, manual_dir: str
         drawn = np.random.default_rng(seed).integers(0, len(SYMBOLS), examples, dtype=np.uint8)
         return Arrays({"token": drawn})
 
-    info = Info("random_text", {"token": ()}, len(SYMBOLS), tuple(SYMBOLS), words=False)
+    info = Info("random_text", {"token": Feature(Kind.TOKENS, vocabulary=Vocabulary(SYMBOLS, words=False))})
     return Dataset(info, {"train": split(0), "test": split(1)})
 
 

@@ -19,9 +19,9 @@ from dl.data.slicing import names_in
 from dl.data.sources import builders, preparing
 from dl.data.sources.archives import Archive, Parsed, folder_of, how_to_get, opened, registered, verified
 from dl.data.sources.unpacking import read_tar_gz, zip_member
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, Feature, Info, Kind
 from dl.errors import UserError, unknown
-from dl.vocabulary import split_words
+from dl.vocabulary import Vocabulary, split_words
 
 LEVELS = ("character", "word")
 SHAKESPEARE_SPLITS = {"train": 0.9, "validation": 0.05, "test": 0.05}  # TFDS's
@@ -179,7 +179,7 @@ def _dataset(name: str, texts: Mapping[str, list[str]], wanted: Sequence[str], l
             raise UserError(f"dataset {name!r}: the split {split!r} has {min(missing)!r}, which 'train' has not.")
     kind = np.min_scalar_type(len(names) - 1)
     splits = {split: Arrays({"token": np.fromiter(map(numbers.__getitem__, texts[split]), kind)}) for split in wanted}
-    return Dataset(Info(name, {"token": ()}, len(names), tuple(names), words=words), splits)
+    return Dataset(Info(name, {"token": Feature(Kind.TOKENS, vocabulary=Vocabulary(names, words))}), splits)
 
 
 def _shakespeare(data_dir: str | None, manual_dir: str | None) -> str:
@@ -236,22 +236,23 @@ PUBLIC = {"text": load_text, "sonnets": load_sonnets, "tiny_shakespeare": load_t
 SETTINGS = {name: {"level": "", "encoding": "utf-8"} for name in PUBLIC}
 
 
-def _known(name: str, names: tuple[str, ...], counts: Mapping[str, int]) -> Dataset:
-    kind = np.min_scalar_type(len(names) - 1)
-    return Dataset(
-        Info(name, {"token": ()}, len(names), names), {s: Arrays({"token": np.zeros(n, kind)}) for s, n in counts.items()}
-    )
+def _known(name: str, vocabulary: Vocabulary, counts: Mapping[str, int]) -> Dataset:
+    kind = np.min_scalar_type(len(vocabulary) - 1)
+    info = Info(name, {"token": Feature(Kind.TOKENS, vocabulary=vocabulary)})
+    return Dataset(info, {split: Arrays({"token": np.zeros(count, kind)}) for split, count in counts.items()})
 
 
 def _known_shakespeare(settings: ConfigDict) -> Dataset | None:
-    return _known("tiny_shakespeare", tuple(LETTERS), {"train": 1_115_394}) if _level(settings) == "character" else None
+    if _level(settings) != "character":
+        return None
+    return _known("tiny_shakespeare", Vocabulary(LETTERS, words=False), {"train": 1_115_394})
 
 
 def _known_ptb(settings: ConfigDict) -> Dataset | None:
     """Which words they are is not known without the files."""
     words = ("<eos>", *(f"word{number}" for number in range(1, 10_000)))
     counts = {"train": 929_589, "validation": 73_760, "test": 82_430}
-    return _known("ptb", words, counts) if _level(settings) == "word" else None
+    return _known("ptb", Vocabulary(words, words=True), counts) if _level(settings) == "word" else None
 
 
 LETTERS = "\n !$&',-.3:;?" + string.ascii_uppercase + string.ascii_lowercase  # of tiny Shakespeare

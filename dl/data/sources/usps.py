@@ -9,7 +9,7 @@ from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, verified
 from dl.data.sources.unpacking import read_gz
 from dl.data.stand_in import labelled
-from dl.dataset import Arrays, Dataset, Info
+from dl.dataset import Arrays, Dataset, labelled_images
 from dl.errors import UserError
 
 LIMIT = 1 << 26  # bytes; the larger of the two holds 13 million
@@ -34,7 +34,7 @@ def load_usps(settings: ConfigDict, data_dir: str | None = None, manual_dir: str
     folder = folder_of("usps", manual_dir, [archive.name for archive in FILES.values()])
     paths = verified(folder, [FILES[split] for split in wanted], "usps")
     splits = {split: Arrays(parse_usps(paths[FILES[split].name])) for split in wanted}
-    return Dataset(Info("usps", {"image": (16, 16, 1), "label": ()}, 10, tuple("0123456789")), splits)
+    return Dataset(labelled_images("usps", (16, 16, 1), 10, tuple("0123456789")), splits)
 
 
 def parse_usps(path: Path) -> dict[str, np.ndarray]:

@@ -5,9 +5,11 @@ specification slices or adds.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from dl.data.ragged import Ragged, in_memory, joined
 from dl.dataset import Arrays, Source, column_of, stored_of
 from dl.errors import UserError, unknown
 
@@ -116,6 +118,10 @@ def take(spec: str, splits: Mapping[str, Source]) -> Source:
     if all(isinstance(source, Arrays) for source, _, _ in parts):
         pieces = [{k: v[start:stop] for k, v in source.features.items()} for source, start, stop in parts]  # type: ignore[attr-defined]
         if len(pieces) == 1:
-            return Arrays(pieces[0])
-        return Arrays({name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]})
+            return in_memory(pieces[0])
+        return in_memory({name: _joined([piece[name] for piece in pieces]) for name in pieces[0]})
     return View(parts)
+
+
+def _joined(pieces: Sequence[Any]) -> np.ndarray | Ragged:
+    return joined(pieces) if isinstance(pieces[0], Ragged) else np.concatenate(pieces)

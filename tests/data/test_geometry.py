@@ -21,7 +21,7 @@ FEATURES = {
     "points": Feature(Kind.POINTS, (2, 2)),
 }
 GEOMETRIC = {
-    "random_resized_crop": {"size": (16, 12), "scale": (0.5, 0.9)},
+    "random_resized_crop": {"size": (48, 40), "scale": (0.5, 0.9)},
     "pad_and_crop": {"pad": 3},
     "affine": {"degrees": 20.0, "shift": 2.0},
     "elastic": {"alpha": 10.0, "sigma": 3.0},

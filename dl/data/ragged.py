@@ -1,0 +1,121 @@
+"""Features whose length differs between examples, in memory: all values one after another, and where each example begins.
+
+A batch has them padded, since a compiled program has one shape: to one of a few lengths, so that there are few programs. Beside
+the feature `NAME` stands `NAME_length` int32 [B], how much of each row counts.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from dl.dataset import Arrays
+from dl.errors import UserError
+
+
+class Ragged:
+    """One feature of N examples. It is sliced like an array of N rows, without copying its values.
+
+    Args:
+        values: of all examples, one after another.
+        offsets: example i has `values[offsets[i] : offsets[i + 1]]`.
+        lengths: to which examples may be padded, ascending; longer examples are cut to the last. None given: the length of the
+            longest example.
+        fill: what the padding is.
+    """
+
+    def __init__(
+        self,
+        values: Shaped[np.ndarray, "n ..."],
+        offsets: Int[np.ndarray, " m"],
+        lengths: Sequence[int] = (),
+        fill: float = 0,
+    ):
+        if list(lengths) != sorted(set(lengths)) or any(length < 1 for length in lengths):
+            raise UserError(f"lengths to pad to must be positive and ascending, not {tuple(lengths)}.")
+        self.values, self.offsets, self.fill = values, offsets, fill
+        self.sizes = np.diff(offsets)  # how long each example is, uncut
+        self.lengths = tuple(lengths) or (max(int(self.sizes.max(initial=0)), 1),)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, rows: slice) -> "Ragged":
+        """Examples next to each other, a view."""
+        start, stop, step = rows.indices(len(self))
+        if step != 1:
+            raise ValueError("ragged features are sliced without a step")
+        return Ragged(self.values, self.offsets[start : max(start, stop) + 1], self.lengths, self.fill)
+
+    @property
+    def cut(self) -> int:
+        """How many examples are longer than the last of `lengths`, and lose what is beyond it."""
+        return int((self.sizes > self.lengths[-1]).sum())
+
+    def length_for(self, indices: Int[np.ndarray, " b"]) -> int:
+        """The least of `lengths` that holds all these examples, or else the last."""
+        longest = int(self.sizes[indices].max(initial=0))
+        return next((length for length in self.lengths if length >= longest), self.lengths[-1])
+
+    def gather(self, indices: Int[np.ndarray, " b"], length: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """The examples [B, length, ...], padded, and how much of each counts, int32 [B].
+
+        Args:
+            indices: of the examples.
+            length: to pad or cut to; 0 is the last of `lengths`, so that every batch has the same shape.
+        """
+        length = length or self.lengths[-1]
+        sizes = np.minimum(self.sizes[indices], length)
+        out = np.full((len(indices), length, *self.values.shape[1:]), self.fill, self.values.dtype)
+        within = np.arange(length) < sizes[:, None]
+        places = (self.offsets[:-1][indices][:, None] + np.arange(length))[within]
+        out[within] = self.values[places]
+        return out, sizes.astype(np.int32)
+
+
+def ragged(examples: Sequence[np.ndarray], lengths: Sequence[int] = (), fill: float = 0) -> Ragged:
+    """`examples`, arrays that differ in their first axis alone, one after another.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not len(examples):
+        raise UserError("there is no example to read a ragged feature from.")
+    sizes = [len(example) for example in examples]
+    return Ragged(np.concatenate(examples), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), lengths, fill)
+
+
+def joined(parts: Sequence[Ragged]) -> Ragged:
+    """The examples of all `parts`, one part after another; `lengths` are those of the first, up to the longest of all."""
+    values = [part.values[part.offsets[0] : part.offsets[-1]] for part in parts]
+    sizes = np.concatenate([part.sizes for part in parts])
+    lengths = max((part.lengths for part in parts), key=lambda lengths: lengths[-1])
+    return Ragged(np.concatenate(values), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), lengths, parts[0].fill)
+
+
+class RaggedArrays(Arrays):
+    """A source in memory, some of whose features are ragged: feature -> array [N, ...] or `Ragged`."""
+
+    def __init__(self, features: Mapping[str, np.ndarray | Ragged]):
+        self.features = dict(features)  # type: ignore[arg-type]  # a Ragged is sliced and counted like an array
+
+    def gather(self, indices: np.ndarray, length: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
+        """As `Arrays.gather`; a ragged feature is padded to its `length`, where one is given, or else to its longest."""
+        out: dict[str, np.ndarray] = {}
+        for name, values in self.features.items():
+            if isinstance(values, Ragged):
+                out[name], out[f"{name}_length"] = values.gather(np.asarray(indices), (length or {}).get(name, 0))
+            else:
+                out[name] = values[indices]
+        return out
+
+    def column(self, name: str) -> np.ndarray | None:
+        values = self.features.get(name)
+        return None if isinstance(values, Ragged) else values
+
+
+def in_memory(features: Mapping[str, np.ndarray | Ragged]) -> Arrays:
+    """A source of these features, ragged or not."""
+    if any(isinstance(values, Ragged) for values in features.values()):
+        return RaggedArrays(features)
+    return Arrays({name: values for name, values in features.items() if not isinstance(values, Ragged)})

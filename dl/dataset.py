@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -52,6 +53,22 @@ class Feature(NamedTuple):
 
 
 Features = Mapping[str, Feature]
+ONE_IMAGE: Features = MappingProxyType({"image": Feature(Kind.IMAGE, (None, None, None))})
+ON_IMAGES = (Kind.IMAGE, Kind.LABEL_MAP, Kind.BOXES, Kind.POINTS)
+
+
+def together(features: Features) -> dict[str, list[str]]:
+    """Image that moves by itself -> all that moves with it, itself first.
+
+    The image called `image` comes first, the others by name, so that the draws of each do not depend on how they are listed.
+    """
+    leaders = [name for name, feature in features.items() if feature.kind is Kind.IMAGE and feature.image in ("", name)]
+    groups = {leader: [leader] for leader in sorted(leaders, key=lambda name: (name != "image", name))}
+    for name, feature in features.items():
+        on = feature.image or "image"
+        if name not in groups and on in groups and feature.kind in ON_IMAGES:
+            groups[on].append(name)
+    return groups
 
 
 class Info(NamedTuple):

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 from dl import registry
 from dl.data.checks import check_settings, check_shapes, enough_memory
 from dl.data.cropping import Cropped, random_crop
-from dl.data.resizing import check_size, cut_margin, fit_source
+from dl.data.resizing import Change, changed, check_size, cutting, fitting
 from dl.data.slicing import take
 from dl.data.sources import builders
 from dl.data.streaming import Readers, Streamed
@@ -58,19 +58,28 @@ def load_unread(
     for stream, source in taken.items():
         _check_labels(dataset.info, specs[stream], source)
     if margin := settings.get("margin", 0):
-        found: dict[int, Source] = {id(source): cut_margin(source, margin) for source in taken.values()}
-        taken = {stream: found[id(source)] for stream, source in taken.items()}
-        height, width, channels = dataset.info.shapes["image"]
-        dataset = dataset._replace(
-            info=dataset.info.changed("image", shape=(height - 2 * margin, width - 2 * margin, channels))
-        )
-    if fit != "crop" and (size == (0, 0) or size == dataset.info.shapes.get("image", size)[:2]):
-        return Dataset(dataset.info, taken)
-    fitted: dict[int, Source] = {}  # two streams of one split share its arrays
+        dataset, taken = _changed(dataset, taken, cutting(margin))
+    kinds = {feature.kind for feature in dataset.info.features.values()}
+    if fit == "crop":
+        if kinds & {Kind.LABEL_MAP, Kind.BOXES, Kind.POINTS}:
+            raise UserError("dataset.fit='crop' does not move label maps, boxes or points yet: take 'pad' or 'resize'.")
+        dataset = dataset._replace(info=fitting(size, fit).described(dataset.info))
+        cropped: dict[int, Source] = {id(source): Cropped(source, size, crop) for source in taken.values()}
+        return dataset._replace(splits={stream: cropped[id(source)] for stream, source in taken.items()})
+    shapes = {feature.shape[:2] for feature in dataset.info.features.values() if feature.kind is Kind.IMAGE}
+    if size != (0, 0) and shapes - {size}:
+        dataset, taken = _changed(dataset, taken, fitting(size, fit))
+    return dataset._replace(splits=taken)
+
+
+def _changed(dataset: Dataset, taken: dict[str, Source], change: Change) -> tuple[Dataset, dict[str, Source]]:
+    """The images of all streams after `change`; two streams of one split share its arrays."""
+    found: dict[int, Source] = {}
     for source in taken.values():
-        fitted.setdefault(id(source), Cropped(source, size, crop) if fit == "crop" else fit_source(source, size, fit))
-    info = dataset.info.changed("image", shape=(*size, dataset.info.shapes["image"][-1]))
-    return Dataset(info, {stream: fitted[id(source)] for stream, source in taken.items()})
+        if id(source) not in found:
+            found[id(source)] = changed(source, change, dataset.info.features)
+    described = dataset._replace(info=change.described(dataset.info))
+    return described, {stream: found[id(source)] for stream, source in taken.items()}
 
 
 def _known(settings: ConfigDict) -> Dataset | None:

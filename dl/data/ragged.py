@@ -47,6 +47,10 @@ class Ragged:
             raise ValueError("ragged features are sliced without a step")
         return Ragged(self.values, self.offsets[start : max(start, stop) + 1], self.lengths, self.fill)
 
+    def replaced(self, values: Shaped[np.ndarray, "n ..."]) -> "Ragged":
+        """The same examples with other values."""
+        return Ragged(values, self.offsets, self.lengths, self.fill)
+
     @property
     def cut(self) -> int:
         """How many examples are longer than the last of `lengths`, and lose what is beyond it."""

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dl.data.augmentation import build, crop, warp
-from dl.data.augmentation.geometry import moved, nearest, together, with_masks
-from dl.dataset import Feature, Kind
+from dl.data.augmentation.geometry import moved, nearest, with_masks
+from dl.dataset import Feature, Kind, together
 from dl.errors import UserError
 
 KEY = jax.random.key(0)

@@ -14,7 +14,7 @@ from dl.data.batches.pairs import classes, pair_features, pairs
 from dl.data.identities import feature_of, identities, sample_pairs
 from dl.data.load import load
 from dl.data.pipeline import fetch, standardise
-from dl.data.resizing import Fitted
+from dl.data.resizing import Mapped, fitting
 from dl.data.slicing import View
 from dl.data.sources import folder
 from dl.dataset import Arrays, Feature, Kind
@@ -112,7 +112,7 @@ def test_labels_are_found_below_views_and_resizing():
     data = source()
     view = View([(data, 10, 20), (data, 0, 5)])
     np.testing.assert_array_equal(feature_of(view, "label"), np.r_[data.features["label"][10:20], data.features["label"][:5]])
-    np.testing.assert_array_equal(feature_of(Fitted(data, (2, 2), "pad"), "alphabet"), data.features["alphabet"])
+    np.testing.assert_array_equal(feature_of(Mapped(data, fitting((2, 2), "pad")), "alphabet"), data.features["alphabet"])
 
 
 @pytest.mark.parametrize("crop", [{}, {"random_crop": {"scale": (0.5, 1.0)}}])

@@ -6,7 +6,7 @@ from PIL import Image
 
 from dl.config import base
 from dl.data.load import load
-from dl.data.resizing import Fitted, check_size, cut_margin, fit_images, fit_source
+from dl.data.resizing import Mapped, changed, check_size, cutting, fit_images, fitting
 from dl.data.slicing import View, names_in, resolve, take
 from dl.dataset import Arrays
 from dl.errors import UserError
@@ -112,7 +112,7 @@ def test_resizing_floats_keeps_a_constant():
 def test_streamed_images_are_fitted_as_resident_ones():
     values = {"image": np.random.default_rng(0).integers(0, 256, (6, 9, 12, 3), np.uint8), "label": np.arange(6)}
     rows = np.array([4, 1])
-    resident, streamed = fit_source(Arrays(values), (5, 6), "resize"), Fitted(Arrays(values), (5, 6), "resize")
+    resident, streamed = changed(Arrays(values), fitting((5, 6), "resize")), Mapped(Arrays(values), fitting((5, 6), "resize"))
     np.testing.assert_array_equal(resident.gather(rows)["image"], streamed.gather(rows)["image"])
 
 
@@ -147,5 +147,5 @@ def test_a_margin_is_cut_off_every_side_before_resizing():
 
 def test_a_margin_of_images_that_are_read_as_they_are_needed():
     values = np.arange(2 * 5 * 6, dtype=np.uint8).reshape(2, 5, 6, 1)
-    streamed = cut_margin(Fitted(Arrays({"image": values}), (5, 6), "pad"), 1)
+    streamed = changed(Mapped(Arrays({"image": values}), fitting((5, 6), "pad")), cutting(1))
     np.testing.assert_array_equal(streamed.gather(np.array([1]))["image"], values[1:, 1:4, 1:5])

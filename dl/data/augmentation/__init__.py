@@ -60,23 +60,20 @@ What mixup adds to a batch, for the task to use:
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from dl.data.augmentation import colour, crop, frames, mixing, warp
-from dl.data.augmentation.geometry import Geometry, moved, together
-from dl.dataset import Feature, Features, Kind
+from dl.data.augmentation.geometry import Geometry, moved
+from dl.dataset import ONE_IMAGE, Features, Kind, together
 from dl.errors import UserError, unknown
 from dl.registry import call
 
 Batch = Mapping[str, jax.Array]
 Augmentation = Callable[[jax.Array, Batch], dict[str, jax.Array]]
 Step = Callable[[jax.Array, dict[str, jax.Array]], dict[str, jax.Array]]  # (key of an example, its features) -> the features
-
-ONE_IMAGE = MappingProxyType({"image": Feature(Kind.IMAGE, (None, None, None))})
 
 # In the order of application, but for alternating_flip, which comes first. The number is folded into the transform's key, so
 # that adding a transform to a configuration leaves the draws of the others; it stays with the name for good, also when another

@@ -109,23 +109,6 @@ def _points(geometry: Geometry, parameters: Parameters, points: Float[Array, "n 
     return jnp.where(kept[:, None], places, -1.0)
 
 
-def together(features: Features) -> dict[str, list[str]]:
-    """Image that moves by itself -> all that moves with it, itself first.
-
-    The image called `image` comes first, the others by name, so that the draws of each do not depend on how they are listed.
-    """
-    leaders = [name for name, feature in features.items() if feature.kind is Kind.IMAGE and feature.image in ("", name)]
-    groups = {leader: [leader] for leader in sorted(leaders, key=lambda name: (name != "image", name))}
-    for name, feature in features.items():
-        on = feature.image or "image"
-        if name not in groups and on in groups and feature.kind in ON_IMAGES:
-            groups[on].append(name)
-    return groups
-
-
-ON_IMAGES = (Kind.IMAGE, Kind.LABEL_MAP, Kind.BOXES, Kind.POINTS)
-
-
 def with_masks(batch: Mapping[str, jax.Array], features: Features) -> dict[str, jax.Array]:
     """The batch with `NAME_mask` bool [B, N] for boxes and points: the rows that count, being valid and below `NAME_length`."""
     masks: dict[str, jax.Array] = {}

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 from dl import registry
 from dl.data.checks import check_settings, check_shapes, enough_memory
 from dl.data.cropping import Cropped, random_crop
+from dl.data.ragged import Ragged
 from dl.data.resizing import Change, changed, check_size, cutting, fitting
 from dl.data.slicing import take
 from dl.data.sources import builders
@@ -107,10 +108,12 @@ def _check_labels(info: Info, spec: str, source: Source) -> None:
     for name, feature in info.features.items():
         if feature.kind is not Kind.CLASS or not feature.num_classes or name not in source.features:
             continue
-        classes = source.features[name]
+        values: np.ndarray | Ragged = source.features[name]
+        classes = values.whole if isinstance(values, Ragged) else values
         wrong = np.argwhere((classes < 0) | (classes >= feature.num_classes))
         if len(wrong):
+            example = values.example_of(wrong[0][0]) if isinstance(values, Ragged) else wrong[0][0]
             raise UserError(
-                f"dataset {info.name!r}, split {spec!r}: {name} {classes[tuple(wrong[0])]} of example {wrong[0][0]} is out of "
+                f"dataset {info.name!r}, split {spec!r}: {name} {classes[tuple(wrong[0])]} of example {example} is out of "
                 f"range; there are {feature.num_classes} classes, 0 to {feature.num_classes - 1}."
             )

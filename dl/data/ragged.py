@@ -52,6 +52,15 @@ class Ragged:
         return Ragged(values, self.offsets, self.lengths, self.fill)
 
     @property
+    def whole(self) -> Shaped[np.ndarray, "n ..."]:
+        """The values of these examples, one after another."""
+        return self.values[self.offsets[0] : self.offsets[-1]]
+
+    def example_of(self, place: int | np.integer) -> int:
+        """Which example has the value at a place of `whole`."""
+        return int(np.searchsorted(self.offsets - self.offsets[0], place, side="right")) - 1
+
+    @property
     def cut(self) -> int:
         """How many examples are longer than the last of `lengths`, and lose what is beyond it."""
         return int((self.sizes > self.lengths[-1]).sum())
@@ -91,7 +100,7 @@ def ragged(examples: Sequence[np.ndarray], lengths: Sequence[int] = (), fill: fl
 
 def joined(parts: Sequence[Ragged]) -> Ragged:
     """The examples of all `parts`, one part after another; `lengths` are those of the first, up to the longest of all."""
-    values = [part.values[part.offsets[0] : part.offsets[-1]] for part in parts]
+    values = [part.whole for part in parts]
     sizes = np.concatenate([part.sizes for part in parts])
     lengths = max((part.lengths for part in parts), key=lambda lengths: lengths[-1])
     return Ragged(np.concatenate(values), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), lengths, parts[0].fill)

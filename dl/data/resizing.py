@@ -128,7 +128,7 @@ def seen_through(feature: Feature, values: np.ndarray, window: Window, shape: Sh
         return np.where(inside[0][:, None] & inside[1], found, values.dtype.type(feature.void))
     if feature.kind not in (Kind.BOXES, Kind.POINTS):
         return values
-    pairs = values.reshape(*values.shape[:-1], -1, 2) * shape - (top, left)
+    pairs = values.reshape(*values.shape[:-1], values.shape[-1] // 2, 2) * shape - (top, left)
     moved = (pairs / (bottom - top, right - left)).astype(values.dtype)
     if feature.kind is Kind.POINTS:
         within = np.all((values >= 0) & (values <= 1), axis=-1) & np.all((moved >= 0) & (moved <= 1), axis=(-1, -2))

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from dl import registry
+from dl.data.load import load
 from dl.data.ragged import Ragged, RaggedArrays, in_memory, joined, ragged
 from dl.data.slicing import take
-from dl.dataset import Arrays
+from dl.dataset import Arrays, Dataset, Feature, Info, Kind
 from dl.errors import UserError
 
 WORDS = [np.array([1, 2, 3]), np.array([], int), np.array([4]), np.array([5, 6, 7, 8, 9])]
@@ -39,6 +42,7 @@ def test_slices_are_views_and_parts_are_joined():
     part = whole[2:]
     assert len(part) == 2 and np.shares_memory(part.values, whole.values)
     np.testing.assert_array_equal(part.gather(np.array([0]))[0], [[4, 0, 0, 0, 0]])
+    assert [part.example_of(place) for place in (0, 1, 5)] == [0, 1, 1] and whole.example_of(3) == 2
     both = joined([whole[2:], whole[:1]])
     np.testing.assert_array_equal(both.gather(np.array([2]))[0], [[1, 2, 3, 0, 0]])
     np.testing.assert_array_equal(both.sizes, [1, 5, 3])
@@ -57,6 +61,14 @@ def test_a_source_of_ragged_features_is_sliced_as_any_other():
             np.testing.assert_array_equal(tokens[: len(WORDS[row])], WORDS[row])
     assert source.gather(np.array([2]), {"token": 2})["token"].shape == (1, 2)
     assert type(in_memory({"label": np.arange(4)})) is Arrays
+
+
+def test_a_class_out_of_range_names_its_example(monkeypatch):
+    splits = {"train": in_memory({"kinds": ragged([np.array([0, 1]), np.array([], int), np.array([1, 2])])})}
+    own = Dataset(Info("own", {"kinds": Feature(Kind.CLASS, (None,), num_classes=2)}), splits)
+    monkeypatch.setitem(registry.public("dl.data.sources"), "own", lambda *_: own)
+    with pytest.raises(UserError, match=r"kinds 2 of example 2 is out of range; there are 2 classes"):
+        load(ConfigDict({"name": "own", "splits": {"train": "train"}}))
 
 
 def test_an_empty_example_alone_has_a_place_to_stand():

@@ -8,7 +8,6 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from dl.data.load import load
-from dl.data.sources import builders
 from dl.data.sources.folder import decode
 from dl.dataset import column_of
 from dl.errors import UserError
@@ -306,7 +305,7 @@ def test_a_prepared_builder_that_is_damaged_is_told_in_one_line(make_builder, tm
 def test_columns_of_a_prepared_builder_without_its_images(make_builder, monkeypatch):
     data_dir = make_builder((4, 6, 3), [(4, 6)])
     data = load(settings("shades", splits={"train": "train[10:]"}, memory_limit=0), data_dir=data_dir).splits["train"]
-    monkeypatch.setattr(builders, "fit_images", lambda *args: pytest.fail("an image was read"))
+    monkeypatch.setattr(Image, "open", lambda *args, **kwargs: pytest.fail("an image was decoded"))
     label, weight = column_of(data, "label"), column_of(data, "weight")
     assert (
         label.tolist() == [0] * 5 + [1] * 15 and label.dtype == np.int32 and weight.tolist() == [i / 2 for i in range(10, 30)]

@@ -136,6 +136,12 @@ def test_kept_arrays_that_are_damaged_count_as_none(tmp_path, damage):
     assert unpacking.kept_arrays(path)["a"].tolist() == [0, 1, 2]
     path.write_bytes(damage)
     assert unpacking.kept_arrays(path) is None
-    source = builders.Arrays({"a": np.arange(3)})
-    assert builders._in_memory(source, path, "right")["a"].tolist() == [0, 1, 2]
-    assert builders._in_memory(source, path, "right")["a"].tolist() == [0, 1, 2]
+    made: list[int] = []
+
+    def decode():
+        made.append(1)
+        return {"a": np.arange(3)}
+
+    for _ in range(2):
+        assert builders.decoded_once(path, "right", decode)["a"].tolist() == [0, 1, 2]
+    assert len(made) == 1

@@ -7,22 +7,26 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.resizing import check_size, fit_images
+from dl.data.ragged import Ragged, in_memory, joined, ragged
+from dl.data.resizing import Change, check_size, fitting
 from dl.data.slicing import names_in
 from dl.data.sources.archives import opened
+from dl.data.sources.tfds_features import Field, checked_lengths, fields, tokenised
 from dl.data.sources.unpacking import kept_arrays
-from dl.dataset import Arrays, Dataset, Feature, Info, Kind, Source
+from dl.dataset import Dataset, Info, Kind
 from dl.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; a larger set is read as it is needed
 CHUNK = 4096  # examples decoded at a time when a set is read into memory
+PICTURES = (Kind.IMAGE, Kind.LABEL_MAP)
+OFFSETS = ".offsets"  # of a ragged feature, in a file of kept arrays
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"
 
 
@@ -74,19 +78,20 @@ def not_prepared(name: str, data_dir: str | None) -> UserError:
 
 
 def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int = 0) -> Dataset:
-    """Splits of a prepared builder (those that `settings.splits` mention): images, labels and other numbers of fixed shape.
+    """Splits of a prepared builder (those that `settings.splits` mention), with the features that `tfds_features` tells.
 
-    `dataset.image` and `dataset.label` name the features where they are called otherwise than in TFDS's `supervised_keys`. In
-    memory where these splits take less than `dataset.memory_limit` bytes (default 2 GiB), otherwise read as needed.
+    In memory where these splits take less than `dataset.memory_limit` bytes (default 2 GiB), otherwise read as needed.
 
     Args:
         builder: prepared, as `prepared` gives it.
-        settings: the section `dataset`.
+        settings: the section `dataset`: besides what `tfds_features.fields` reads, `lengths` (ragged feature -> the
+            lengths that it is padded to; by default that of the longest example) and `level` of texts ("word" or "character").
         data_dir: the folder of prepared sets, where decoded arrays are kept for the next run.
         channels: of an image, only the first so many are kept; 0 keeps all.
 
     Raises:
-        UserError: not stored as ArrayRecord; no such image or split; images of several sizes and no `dataset.size`.
+        UserError: not stored as ArrayRecord; no such image or split; images of several sizes and no `dataset.size`; texts, or
+            ragged features without `lengths`, that do not fit in memory.
     """
     info, root, fit = builder.info, folder(data_dir), settings.get("fit", "pad")
     format_ = info.file_format.value if info.file_format else "unknown"
@@ -95,83 +100,91 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
             f"dataset {info.full_name!r} in {builder.data_dir} is stored as {format_}, which gives no random access. "
             "Prepare it again with file_format='array_record'."
         )
-    renamed, classes = _features(builder, settings)
-    shapes = {ours: tuple(info.features[theirs].shape) for ours, theirs in renamed.items()}
+    found = fields(builder, settings, channels)
+    described = Info(settings.name, {name: field.feature for name, field in found.items()})
     cropped = fit == "crop"  # `dl.data.load` crops the images as they are
-    size = check_size(settings.get("size", (0, 0)), fit) if None in shapes["image"] or cropped else (0, 0)
-    if None in shapes["image"] and size == (0, 0):
+    several = any(None in feature.shape[:2] for feature in described.features.values() if feature.kind in PICTURES)
+    size = check_size(settings.get("size", (0, 0)), fit) if several or cropped else (0, 0)
+    if several and size == (0, 0):
         raise UserError(f"dataset {info.full_name!r} has images of several sizes; set dataset.size=(H,W) and dataset.fit.")
-    shapes["image"] = (*(size if any(size) else shapes["image"][:2]), channels or shapes["image"][2])
-    given = (0, 0, shapes["image"][2]) if cropped else shapes["image"]
+    if size != (0, 0):
+        described = _at(described, size)
+    lengths = checked_lengths([name for name, field in found.items() if field.ragged], dict(settings.get("lengths", {})))
     sources = opened(Path(builder.data_path), lambda _: builder.as_data_source())
     wanted = names_in(list(settings.splits.values()), list(info.splits))
-    splits: dict[str, Source] = {split: Records(sources[split], renamed, given, fit) for split in wanted}
-    bytes_each = sum(int(np.prod(shape)) * (1 if key == "image" else 4) for key, shape in shapes.items())
-    if not cropped and bytes_each * sum(len(source) for source in splits.values()) <= settings.get(
-        "memory_limit", MEMORY_LIMIT
-    ):
+    texts = [name for name, feature in described.features.items() if feature.kind is Kind.TOKENS]
+    needed = [split for split in info.splits if split in wanted or (texts and split == "train")]
+    change = fitting(size, fit) if size != (0, 0) and not cropped else None
+    records = {split: Records(sources[split], found, change, lengths) for split in needed}
+    if not cropped and _size(builder, found, described, records) <= settings.get("memory_limit", MEMORY_LIMIT):
         kept = root / ".arrays" / Path(builder.data_path).relative_to(root)
-        fingerprint = _fingerprint(builder, renamed, shapes, fit)
-        splits = {split: Arrays(_in_memory(source, kept / f"{split}.npz", fingerprint)) for split, source in splits.items()}
-    features = {name: Feature(Kind.NUMBER, shape) for name, shape in shapes.items()}
-    features["image"] = Feature(Kind.IMAGE, shapes["image"])
-    if classes:
-        features["label"] = Feature(Kind.CLASS, shapes["label"], num_classes=len(classes), class_names=classes)
-    return Dataset(Info(settings.name, features), splits)
-
-
-def _features(builder: Any, settings: ConfigDict) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Our feature name -> the builder's, and the class names."""
-    import tensorflow_datasets as tfds
-
-    known = dict(builder.info.features.items())
-    supervised = builder.info.supervised_keys or ("image", "label")
-    image, label = settings.get("image", supervised[0]), settings.get("label", supervised[1])
-    if not isinstance(known.get(image), tfds.features.Image):
+        fingerprint = _fingerprint(builder, found, described, fit)
+        read = {split: _in_memory_of(source, kept / f"{split}.npz", fingerprint) for split, source in records.items()}
+        described, read = tokenised(described, read, texts, settings.get("level", "") or "word", lengths)
+        return Dataset(described, {split: in_memory(read[split]) for split in wanted})
+    if texts or any(not lengths[name] for name in lengths):
         raise UserError(
-            f"dataset {builder.info.full_name!r} has no image feature {image!r}; name one by dataset.image. "
-            f"Features: {', '.join(known)}."
+            f"dataset {info.full_name!r} has texts or ragged features ({', '.join(lengths)}) and is not read into memory: "
+            "raise dataset.memory_limit (and take no dataset.fit='crop'), or give dataset.lengths for what is no text."
         )
-    renamed = {"image": image}
-    for name, feature in known.items():
-        number = isinstance(feature, tfds.features.Tensor) and np.dtype(feature.np_dtype).kind in "biuf"
-        if number and name != image and None not in feature.shape:  # labels are numbers; texts and lists are left out
-            renamed["label" if name == label else name] = name
-    names = known[label].names if isinstance(known.get(label), tfds.features.ClassLabel) else ()
-    return renamed, tuple(names)
+    return Dataset(described, {split: records[split] for split in wanted})
+
+
+def _at(info: Info, size: tuple[int, int]) -> Info:
+    for name, feature in info.features.items():
+        if feature.kind in PICTURES:
+            info = info.changed(name, shape=(*size, *feature.shape[2:]))
+    return info
+
+
+def _size(builder: Any, found: Mapping[str, Field], info: Info, splits: Mapping[str, "Records"]) -> int:
+    """About how many bytes the splits take in memory; ragged features as many as all of an example does on the disk."""
+    fixed = [feature for name, feature in info.features.items() if not found[name].ragged]
+    each = sum(int(np.prod(cast(Any, f.shape))) * (1 if f.kind in PICTURES else 4) for f in fixed)
+    ragged = len(fixed) < len(found)
+    return sum(each * len(source) + ragged * builder.info.splits[split].num_bytes for split, source in splits.items())
 
 
 class Records:
-    """The examples of a TFDS data source, read and decoded one by one, their images brought to `shape`.
+    """The examples of a TFDS data source, read and decoded one by one.
 
-    Whole numbers that are not images become int32.
+    Args:
+        records: of a split.
+        found: our feature name -> where it is in an example.
+        change: of images of several sizes, to one.
+        lengths: ragged feature -> the lengths that it is padded to; the last is taken here.
     """
 
     resident = False
 
-    def __init__(self, records: Any, renamed: dict[str, str], shape: tuple[int, ...], fit: str):
-        self.records, self.renamed, self.shape, self.fit = records, renamed, shape, fit
+    def __init__(self, records: Any, found: Mapping[str, Field], change: Change | None, lengths: Mapping[str, tuple[int, ...]]):
+        self.records, self.found, self.change, self.lengths = records, dict(found), change, dict(lengths)
+        self.features = {name: field.feature for name, field in found.items()}
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def examples(self, indices: np.ndarray) -> list[dict[str, np.ndarray]]:
+        """The examples, each feature at its own length."""
         _without_advice()
-        rows = self._rows(self.records, indices)
-        for row in rows:
-            image = row[self.renamed["image"]][..., : self.shape[2]]
-            row[self.renamed["image"]] = fit_images(image, (self.shape[0], self.shape[1]), self.fit)
-        batch = {ours: np.stack([row[theirs] for row in rows]) for ours, theirs in self.renamed.items()}
-        return {name: values if name == "image" else _small(values) for name, values in batch.items()}
+        rows = [{name: field.of(row) for name, field in self.found.items()} for row in self._rows(self.records, indices)]
+        return [self.change(row, self.features) for row in rows] if self.change else rows
+
+    def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        rows = self.examples(np.asarray(indices))
+        whole = {name: [row[name] for row in rows] for name in self.found}
+        read = {name: ragged(v, self.lengths[name]) if name in self.lengths else np.stack(v) for name, v in whole.items()}
+        return in_memory(read).gather(np.arange(len(rows)))
 
     def column(self, name: str) -> np.ndarray | None:
-        if name not in self.renamed or name == "image":
+        if name not in self.found or name in self.lengths or self.features[name].kind in PICTURES:
             return None
         import tensorflow_datasets as tfds
 
-        records = dataclasses.replace(self.records, decoders={self.renamed["image"]: tfds.decode.SkipDecoding()})
+        pictures = {f.path[0]: tfds.decode.SkipDecoding() for f in self.found.values() if f.feature.kind in PICTURES}
+        records = dataclasses.replace(self.records, decoders=pictures)
         chunks = [np.arange(i, min(i + CHUNK, len(self))) for i in range(0, len(self), CHUNK)]
-        return _small(np.stack([row[self.renamed[name]] for chunk in chunks for row in self._rows(records, chunk)]))
+        return np.stack([self.found[name].of(row) for chunk in chunks for row in self._rows(records, chunk)])
 
     def stored(self, indices: np.ndarray) -> list[bytes]:
         return [bytes(record) for record in self._rows(self.records.data_source, indices)]
@@ -180,20 +193,18 @@ class Records:
         return opened(Path(self.records.dataset_info.data_dir), lambda _: records.__getitems__(indices.tolist()))
 
 
-def _small(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.int32) if values.dtype.kind in "iu" else values
+def _in_memory_of(source: Records, cache: Path, fingerprint: str) -> dict[str, np.ndarray | Ragged]:
+    arrays, lengths = decoded_once(cache, fingerprint, functools.partial(_decoded, source)), source.lengths
+    whole = {name: values for name, values in arrays.items() if not name.endswith(OFFSETS)}
+    return {n: Ragged(v, arrays[n + OFFSETS], lengths[n]) if n in lengths else v for n, v in whole.items()}
 
 
-def _in_memory(source: Source, cache: Path, fingerprint: str) -> dict[str, np.ndarray]:
-    """The whole of a split, decoded once: later runs read the arrays that are kept in the file `cache`."""
+def decoded_once(cache: Path, fingerprint: str, decode: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What `decode` gives; later runs with the same fingerprint read the arrays that are kept in the file `cache`."""
     kept = kept_arrays(cache) or {}
     if str(kept.pop("fingerprint", "")) == fingerprint:
         return kept
-    arrays: dict[str, np.ndarray] = {}
-    for start in range(0, len(source), CHUNK):
-        rows = np.arange(start, min(start + CHUNK, len(source)))
-        for name, values in source.gather(rows).items():
-            arrays.setdefault(name, np.empty((len(source), *values.shape[1:]), values.dtype))[rows] = values
+    arrays = decode()
     with contextlib.suppress(OSError):  # a folder without room or permission: decode again next time
         cache.parent.mkdir(parents=True, exist_ok=True)
         partial = cache.with_name(f"{cache.name}.{os.getpid()}.partial")
@@ -206,11 +217,30 @@ def _in_memory(source: Source, cache: Path, fingerprint: str) -> dict[str, np.nd
     return arrays
 
 
-def _fingerprint(builder: Any, renamed: dict[str, str], shapes: dict[str, tuple[int, ...]], fit: str) -> str:
+def _decoded(source: Records) -> dict[str, np.ndarray]:
+    """All examples: feature -> [N, ...], or where it is ragged its values and, as `NAME` + OFFSETS, where examples begin."""
+    arrays: dict[str, np.ndarray] = {}
+    parts: dict[str, list[Ragged]] = {name: [] for name in source.lengths}
+    for start in range(0, len(source), CHUNK):
+        indices = np.arange(start, min(start + CHUNK, len(source)))
+        rows = source.examples(indices)
+        for name, found in parts.items():
+            found.append(ragged([row[name] for row in rows]))
+        for name in (name for name in source.found if name not in parts):
+            values = np.stack([row[name] for row in rows])
+            arrays.setdefault(name, np.empty((len(source), *values.shape[1:]), values.dtype))[indices] = values
+    for name, found in parts.items():
+        whole = joined(found)
+        arrays |= {name: whole.values, name + OFFSETS: whole.offsets}
+    return arrays
+
+
+def _fingerprint(builder: Any, found: Mapping[str, Field], info: Info, fit: str) -> str:
     """What must be the same for kept arrays to be used again: the prepared files, the features and their shapes."""
     home = Path(builder.data_path)
     files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(home.iterdir()) if path.is_file()]
-    return hashlib.sha256(repr((files, sorted(renamed.items()), sorted(shapes.items()), fit)).encode()).hexdigest()
+    read = [(name, found[name].path, feature.kind.value, feature.shape) for name, feature in sorted(info.features.items())]
+    return hashlib.sha256(repr((files, read, fit)).encode()).hexdigest()
 
 
 @functools.cache

@@ -249,4 +249,14 @@ def _without_advice() -> None:
     logging.getLogger("absl").addFilter(lambda record: "OpenCV is not installed" not in record.getMessage())
 
 
-SETTINGS = {"tfds": {"image": "", "label": "", "memory_limit": MEMORY_LIMIT}}  # of any set that TFDS has prepared
+SETTINGS: Mapping[str, Mapping[str, Any]] = {  # of any set that TFDS has prepared
+    "tfds": {
+        "image": "",
+        "label": "",
+        "label_maps": (),
+        "texts": (),
+        "level": "",
+        "lengths": {},
+        "memory_limit": MEMORY_LIMIT,
+    }
+}

@@ -66,9 +66,9 @@ def fields(builder: Any, settings: ConfigDict, channels: int = 0) -> dict[str, F
 
     known = builder.info.features
     supervised = builder.info.supervised_keys or ("image", "label")
-    image, label = settings.get("image", supervised[0]), settings.get("label", supervised[1])
+    image, label = settings.get("image", "") or supervised[0], settings.get("label", "") or supervised[1]
     images = [name for name, feature in known.items() if isinstance(feature, tfds.features.Image)]
-    if image not in images and (images or "image" in settings):
+    if image not in images and (images or settings.get("image", "")):
         raise UserError(
             f"dataset {builder.info.full_name!r} has no image feature {image!r}; name one by dataset.image. "
             f"Features: {', '.join(known)}."

@@ -148,7 +148,7 @@ class Mapped:
     resident = False
 
     def __init__(self, source: Source, change: Change, features: Features = ONE_IMAGE):
-        self.source, self.change, self.features = source, change, features
+        self.source, self.change, self.features = source, change, dict(features)  # workers receive it pickled
 
     def __len__(self) -> int:
         return len(self.source)

@@ -21,6 +21,8 @@ from dl.training.progress import Progress
 from dl.training.workdir import open_for_writing, write_json
 from experiments import convert, predict, search
 from tests.interop.random_variables import random_variables
+from tests.pytorch import draw, recorded
+from tests.pytorch.cases import LENET
 
 # One of each architecture that nobody published weights of: settings and images.
 CLASSIFIERS = {
@@ -134,43 +136,27 @@ def test_a_run_out_and_in_is_the_same(tmp_path, monkeypatch, name):
     assert len([name for name in state if not name.endswith("num_batches_tracked")]) == len(kept)
 
 
-def test_pytorch_reads_it_and_computes_the_same(tmp_path):
-    """A LeNet-5 by hand, of the names and axes that the layout states."""
-    torch = pytest.importorskip("torch")
-    from safetensors.torch import load_file
-    from torch.nn.functional import conv2d, linear, max_pool2d, relu
-
-    net = small("lenet5_modern")
-    state = load_file(classifier.save(net, tmp_path / "net.safetensors"))
-    assert {name: tuple(tensor.shape) for name, tensor in state.items() if name.endswith("weight")} == {
-        "conv1.weight": (6, 1, 5, 5),
-        "conv2.weight": (16, 6, 5, 5),
-        "dense1.weight": (120, 400),
-        "dense2.weight": (84, 120),
-        "dense3.weight": (5, 84),
-    }
-    x = np.random.default_rng(1).random((3, 28, 28, 1)).astype(np.float32)
-    y = torch.from_numpy(x).permute(0, 3, 1, 2)
-    y = max_pool2d(relu(conv2d(y, state["conv1.weight"], state["conv1.bias"], padding=2)), 2)
-    y = max_pool2d(relu(conv2d(y, state["conv2.weight"], state["conv2.bias"])), 2).permute(0, 2, 3, 1).flatten(1)
-    for name in ("dense1", "dense2"):
-        y = relu(linear(y, state[f"{name}.weight"], state[f"{name}.bias"]))
-    wanted = linear(y, state["dense3.weight"], state["dense3.bias"]).numpy()
-    np.testing.assert_allclose(jax.jit(net.model.apply)(net.variables, x), wanted, atol=1e-4, rtol=1e-4)
+def test_pytorch_computes_the_same_of_a_file(tmp_path):
+    """A LeNet-5 by hand, of the names and axes that the layout states: tests/pytorch/lenet.py."""
+    file = classifier.save(small("lenet5_modern"), tmp_path / "net.safetensors")
+    assert {name: array.shape for name, array in weights.read(file).items()} == LENET
+    weights.write(file, draw.state(LENET))
+    net = classifier.load(file)
+    wanted = recorded.arrays("lenet", "scores")["scores"]
+    scores = jax.jit(net.model.apply)(net.variables, draw.uniform("x", (3, 28, 28, 1)))
+    np.testing.assert_allclose(scores, wanted, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("side", [3, 4, 5])
 def test_pytorchs_transposed_convolution_takes_the_weight_turned(side):
     """As the layout states."""
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(0)
-    x, kernel = rng.normal(size=(2, 6, 6, 3)).astype(np.float32), rng.normal(size=(side, side, 3, 4)).astype(np.float32)
+    weight = draw.uniform("weight", (3, 2, side, side))
+    kernel = weight.transpose(2, 3, 1, 0)
     state = own.to_state({"net": {"enlarge1": {"kernel": kernel}}}, {})
-    weight = torch.from_numpy(state["net.enlarge1.weight"]).transpose(0, 1).flip(2, 3)
-    images = torch.from_numpy(x).permute(0, 3, 1, 2)
-    made = torch.nn.functional.conv_transpose2d(images, weight, stride=2, padding=side // 2 - 1).permute(0, 2, 3, 1).numpy()
-    assert made.shape[1:3] == (12 + side % 2, 12 + side % 2)
-    np.testing.assert_allclose(convolve_transposed(jnp.asarray(x), jnp.asarray(kernel)), made[:, :12, :12], atol=1e-4)
+    np.testing.assert_array_equal(state["net.enlarge1.weight"], weight)
+    wanted = recorded.arrays("layers", f"enlarged {side}")["outputs"]
+    x = jnp.asarray(draw.uniform("x", (1, 3, 4, 2)))
+    np.testing.assert_allclose(convolve_transposed(x, jnp.asarray(kernel)), wanted, atol=1e-5)
 
 
 def test_a_file_without_its_record_says_so(tmp_path):

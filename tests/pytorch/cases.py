@@ -112,6 +112,10 @@ NETS: dict[str, dict[str, Net]] = {
 }
 
 
+_LENET = {"conv1": (6, 1, 5, 5), "conv2": (16, 6, 5, 5), "dense1": (120, 400), "dense2": (84, 120), "dense3": (5, 84)}
+LENET = {
+    f"{name}.{kind}": shape if kind == "weight" else shape[:1] for name, shape in _LENET.items() for kind in ("weight", "bias")
+}
 T, B, D, H = 7, 3, 4, 5  # of recurrent layers
 LENGTHS = (7, 3, 5)
 SHAPES = {"kernel": (4, 3), "bias": (3,)}  # of what optimizers move

@@ -68,6 +68,14 @@ def transposed(side):
     return with_gradients(function, uniform("x", (1, 3, 4, 2)), uniform("kernel", (side, side, 2, 3)))
 
 
+def enlarged(side):
+    """With a weight [o, i, m, n] of our own layout, turned: "SAME" of twice the size is cut out of what this padding leaves."""
+    weight = torch.from_numpy(uniform("weight", (3, 2, side, side)))
+    x = nchw(uniform("x", (1, 3, 4, 2)))
+    made = functional.conv_transpose2d(x, weight.transpose(0, 1).flip(2, 3), stride=2, padding=side // 2 - 1)
+    return {"outputs": nhwc(made)[:, :6, :8]}
+
+
 def one_bright_pixel(side):
     """At row and column 1 of 4: what a kernel of ones makes of it."""
     padding, more = TRANSPOSED[side]
@@ -112,6 +120,7 @@ CASES = {
     "convolution": convolution,
     **{f"transposed {side}": lambda side=side: transposed(side) for side in TRANSPOSED},
     **{f"transposed {side}, one bright pixel": lambda side=side: one_bright_pixel(side) for side in TRANSPOSED},
+    **{f"enlarged {side}": lambda side=side: enlarged(side) for side in (3, 4, 5)},
     "whitening": whitening,
     "batch norm": batch_norm,
     **{f"cross entropy {smoothing}": lambda smoothing=smoothing: cross_entropy(smoothing) for smoothing in (0.0, 0.1)},

@@ -151,18 +151,18 @@ def test_a_run_measures_each_test_image_once_and_not_in_training_mode(tmp_path):
 
 
 def test_what_is_minimised_is_the_mean_and_the_error_that_of_the_batch(batch):
-    """Four images, the scores by hand; the label of one is the likeliest class's."""
+    """Four images, the scores by hand; all labels but one are the likeliest class's."""
     task = classification(Net(), INFO, optax.sgd(0.1), 1)
     params, _ = task.init(jax.random.key(0))
     scores = np.asarray(batch["image"].reshape(4, -1) @ params["model"]["last"]["kernel"])
     likeliest = scores.argmax(-1)
-    labels = np.where(np.arange(4) == 1, likeliest, (likeliest + 1) % 3)
+    labels = np.where(np.arange(4) != 1, likeliest, (likeliest + 1) % 3)
     value, (_, metrics) = task.objectives["classify"].value(
         params, {}, {"image": batch["image"], "label": jnp.asarray(labels)}, jax.random.key(2)
     )
     expected = -log_softmax(scores)[np.arange(4), labels]
     assert float(value) == pytest.approx(expected.mean(), rel=1e-5)
-    assert [float(x) for x in metrics["error"]] == [3, 4] and float(metrics["loss"][1]) == 4
+    assert [float(x) for x in metrics["error"]] == [1, 4] and float(metrics["loss"][1]) == 4
 
 
 def test_the_average_of_probabilities_by_hand():

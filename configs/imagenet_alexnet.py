@@ -21,9 +21,9 @@ from dl.config import base
 from dl.variants import vary
 
 HALVES = (  # which dimension of which parameter is split: the outputs of all layers but the last
-    (r"conv\d/kernel$", (None, None, None, "model")),
-    (r"fc[67]/kernel$", (None, "model")),
-    (r"(conv\d|fc[67])/bias$", ("model",)),
+    (r"model/conv\d/kernel", (None, None, None, "model")),
+    (r"model/fc[67]/kernel", (None, "model")),
+    (r"model/(conv\d|fc[67])/bias", ("model",)),
 )
 
 

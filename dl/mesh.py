@@ -78,8 +78,9 @@ def evaluation_batch(mesh: Mesh) -> NamedSharding:
 def place(shapes: Tree, mesh: Mesh, rules: Sequence[Any] = ()) -> Tree:
     """The sharding of every array of the state.
 
-    A rule is (regular expression, axes): the first that is found in a leaf's path gives the mesh axis, or None, of each of its
-    dimensions. Then FSDP: of the dimensions left, the largest that the `fsdp` axis divides is sharded over it.
+    A rule is (regular expression, axes): the first that matches the whole path of a parameter, `model/conv1/kernel`, gives the
+    mesh axis, or None, of each of its dimensions; what optimizers and averages keep of it lies alike. Each rule must be the
+    first for some array. Then FSDP: of the dimensions left, the largest that the `fsdp` axis divides is sharded over it.
 
     Args:
         shapes: a tree of arrays or `ShapeDtypeStruct`s [replica, ...].
@@ -87,24 +88,40 @@ def place(shapes: Tree, mesh: Mesh, rules: Sequence[Any] = ()) -> Tree:
         rules: `config.mesh.rules`.
 
     Raises:
-        UserError: a rule names an unknown axis, or does not fit the array that it matches.
+        UserError: a rule names an unknown axis, does not fit the array that it matches, or matches nothing.
     """
     compiled = [_compiled(rule) for rule in rules]
+    paths = {path_name(path): None for path, _ in jax.tree_util.tree_leaves_with_path(getattr(shapes, "params", shapes))}
+    used: set[int] = set()
 
     def spec(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
-        name, shape = path_name(path), leaf.shape[1:]
+        name, shape = _parameter(path_name(path), paths), leaf.shape[1:]
         axes: list[str | None] = [None] * len(shape)
-        for pattern, given in compiled:
-            if shape and pattern.search(name):
+        for number, (pattern, given) in enumerate(compiled):
+            if shape and pattern.fullmatch(name):
                 _check_rule(pattern.pattern, given, name, shape, mesh)
                 axes = list(given)
+                used.add(number)
                 break
         open_dimensions = [d for d, n in enumerate(shape) if axes[d] is None and n % mesh.shape["fsdp"] == 0]
         if mesh.shape["fsdp"] > 1 and "fsdp" not in axes and np.prod(shape) >= SMALLEST_SHARDED and open_dimensions:
             axes[max(open_dimensions, key=lambda d: shape[d])] = "fsdp"
         return NamedSharding(mesh, P("replica", *axes))
 
-    return jax.tree_util.tree_map_with_path(spec, shapes)
+    placed = jax.tree_util.tree_map_with_path(spec, shapes)
+    for number, (pattern, _) in enumerate(compiled):
+        if number not in used:
+            known = ", ".join([*paths][:5]) + (", ..." if len(paths) > 5 else "")
+            left = " that no rule before it matches" if any(pattern.fullmatch(path) for path in paths) else ""
+            raise UserError(f"the mesh rule {pattern.pattern!r} matches no parameter{left}. Parameters: {known}.")
+    return placed
+
+
+def _parameter(name: str, paths: Mapping[str, None]) -> str:
+    """The parameter that a leaf of the state belongs to: `model/w` of `opt_state/fit/0/trace/model/w`; itself if to none."""
+    parts = name.split("/")
+    ends = ("/".join(parts[i:]) for i in range(len(parts)))
+    return next((end for end in ends if end in paths), name)
 
 
 def _compiled(rule: Any) -> tuple[re.Pattern[str], tuple[Any, ...]]:

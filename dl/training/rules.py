@@ -5,8 +5,9 @@ or `slope` (stacked and per-head biases have two axes too). Penalties and weight
 scales of normalisation, or the slopes of activations. LARS adapts the rates of weights alone.
 
 **Rules** divide the parameters: `{"pattern": ..., "learning_rate_scale": 1.0, "frozen": False, "l1": ..., "l2": ...}`. The
-pattern is a regular expression that must match the whole path (`re.fullmatch`), e.g. `model/conv1/.*`; every parameter has
-exactly one rule; `l1` and `l2` replace the general ones for the weights among them.
+pattern is a regular expression that must match the whole path (`re.fullmatch`), e.g. `model/conv1/.*`; the first rule that
+matches holds, and each must be the first for some parameter, as with the mesh's rules (`dl.mesh.place`). `l1` and `l2` replace
+the general ones for the weights among them.
 """
 
 import dataclasses
@@ -95,7 +96,7 @@ def _rule(given: Any, general: Mapping[str, float]) -> Rule:
 
 
 def check_cover(rules: tuple[Rule, ...], params: Tree) -> None:
-    """Raises UserError unless every parameter has exactly one rule, every rule a parameter, and some parameter moves."""
+    """Raises UserError unless every parameter has a rule, every rule is the first for some parameter, and some are not frozen."""
     paths = [path_name(path) for path, _ in jax.tree.leaves_with_path(params)]
     if not paths:  # optax.tree_map_params calls `init` with a stand-in that has no leaves
         return
@@ -103,17 +104,13 @@ def check_cover(rules: tuple[Rule, ...], params: Tree) -> None:
     for path in paths:
         matching = [rule for rule in rules if rule.matches(path)]
         if not matching:
-            raise UserError(
-                f"optimizer.rules: no rule matches the parameter {path!r}; every parameter must be matched by exactly one."
-            )
-        if len(matching) > 1:
-            both = f"{matching[0].pattern!r} and {matching[1].pattern!r}"
-            raise UserError(f"optimizer.rules: {both} both match the parameter {path!r}; it must be exactly one.")
-        used.update(matching)
+            raise UserError(f"optimizer.rules: no rule matches the parameter {path!r}; end with one for '.*', the rest.")
+        used.add(matching[0])
     for rule in rules:
         if rule not in used:
             known = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
-            raise UserError(f"optimizer.rules: {rule.pattern!r} matches no parameter. Parameters: {known}.")
+            left = " that no rule before it matches" if any(rule.matches(path) for path in paths) else ""
+            raise UserError(f"optimizer.rules: {rule.pattern!r} matches no parameter{left}. Parameters: {known}.")
     if all(rule.frozen for rule in rules):
         raise UserError("optimizer.rules: every parameter is frozen, so there is nothing to train.")
 

@@ -16,8 +16,8 @@ Frozen = Callable[[str], bool]  # of the path of a parameter, `model/conv1/kerne
 
 def frozen(rules: Sequence[Mapping[str, Any]]) -> Frozen:
     """Whether an optimizer with these rules, which it has checked, leaves the parameter of a path as it is."""
-    patterns = [re.compile(rule["pattern"]) for rule in rules if rule.get("frozen", False)]
-    return lambda path: any(pattern.fullmatch(path) for pattern in patterns)
+    compiled = [(re.compile(rule["pattern"]), bool(rule.get("frozen", False))) for rule in rules]
+    return lambda path: next((is_frozen for pattern, is_frozen in compiled if pattern.fullmatch(path)), False)
 
 
 def nothing(path: str) -> bool:

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from dl.errors import UserError
 from dl.training import optimizers, rules
+from dl.transfer.frozen import frozen
 from tests.pytorch import recorded
 from tests.pytorch.cases import RATE, SHAPES, UPDATES
 from tests.pytorch.draw import uniform
@@ -317,18 +318,33 @@ def test_rules_replace_the_penalties(params, gradients):
     [
         (["model/conv1/.*", "model/norm/.*"], r"no rule matches the parameter 'model/head/bias'"),
         (["model/conv1"], r"no rule matches the parameter 'model/conv1/bias'"),  # a pattern matches the whole path
-        (["model/.*", ".*/kernel"], r"'model/\.\*' and '\.\*/kernel' both match the parameter 'model/conv1/kernel'"),
+        (["model/.*", ".*/kernel"], r"'\.\*/kernel' matches no parameter that no rule before it matches"),
         (
             ["model/.*", "decoder/.*"],
             r"'decoder/\.\*' matches no parameter. Parameters: model/conv1/bias, model/conv1/kernel, .*\.\.\.",
         ),
     ],
 )
-def test_every_parameter_has_exactly_one_rule(patterns, message, params):
+def test_every_parameter_has_a_rule_and_every_rule_a_parameter(patterns, message, params):
     optimizer = optimizers.build({"name": "adam", "learning_rate": 0.1, "rules": [{"pattern": p} for p in patterns]}, STEPS)
     for init in (optimizer.init, jax.jit(optimizer.init), lambda p: jax.eval_shape(optimizer.init, p)):
         with pytest.raises(UserError, match=message):
             init(params)
+
+
+def test_the_first_rule_that_matches_holds(params, gradients):
+    given = (
+        {"pattern": ".*/kernel", "learning_rate_scale": 0.5},
+        {"pattern": "model/conv1/.*", "frozen": True},
+        {"pattern": ".*"},
+    )
+    optimizer = optimizers.build({"name": "sgd", "learning_rate": 1.0, "rules": given}, STEPS)
+    updates, _ = optimizer.update(gradients[0], optimizer.init(params), params)
+    moved, gradient, is_frozen = flat(updates), flat(gradients[0]), frozen(given)
+    for path, update in moved.items():
+        scale = 0.5 if path.endswith("/kernel") else 0.0 if path.startswith("model/conv1/") else 1.0
+        np.testing.assert_allclose(update, -scale * gradient[path], atol=1e-7, err_msg=path)
+        assert is_frozen(path) == (scale == 0)
 
 
 def test_freezing_everything_is_a_mistake(params):

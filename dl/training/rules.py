@@ -96,7 +96,7 @@ def _rule(given: Any, general: Mapping[str, float]) -> Rule:
 
 
 def check_cover(rules: tuple[Rule, ...], params: Tree) -> None:
-    """Raises UserError unless every parameter has a rule, every rule is the first for some parameter, and some are not frozen."""
+    """Raises UserError unless every parameter has a rule, every rule is the first for some, and not all are frozen."""
     paths = [path_name(path) for path, _ in jax.tree.leaves_with_path(params)]
     if not paths:  # optax.tree_map_params calls `init` with a stand-in that has no leaves
         return

@@ -42,3 +42,25 @@ def test_the_order_is_philox_sorted_and_stays_so():
     positions = np.array([[0, 7, 8], [15, 1, 9]])
     expected = [[FIRST[0], FIRST[7], SECOND[0]], [SECOND[7], FIRST[1], SECOND[1]]]
     np.testing.assert_array_equal(example_indices(0, positions, 8), expected)
+
+
+class OnDisk(Arrays):
+    """The same examples, not in memory."""
+
+    resident = False
+
+
+def test_what_is_read_ahead_is_what_is_asked_for():
+    """On, back, over a gap, for other rows, and for other numbers of steps."""
+    ahead, memory = (examples(kind({"number": np.arange(50)}), 3, 8, {}, False) for kind in (OnDisk, Arrays))
+    every, some = np.arange(8), np.array([2, 5, 7])
+    for start, count, rows in (
+        (0, 4, every),
+        (4, 4, every),
+        (4, 4, every),
+        (20, 4, every),
+        (24, 4, some),
+        (28, 2, some),
+        (30, 5, some),
+    ):
+        np.testing.assert_array_equal(ahead(start, count, rows)["number"], memory(start, count, rows)["number"])

@@ -22,7 +22,7 @@ def pixels(values):
 
 OUTPUTS = {
     "real": pixels([0, 51, 255, 204]),
-    "sample": pixels([0, 102, 102, 230]),
+    "sample": pixels([0, 110, 110, 229]),
     "real_features": np.array([[0.0], [2.0], [0.0], [2.0]]),
     "sample_features": np.array([[3.0], [5.0], [3.0], [5.0]]),
     "label": np.array([0, 1, 2, 1]),
@@ -33,14 +33,14 @@ OUTPUTS = {
 
 
 def test_the_measures_by_hand():
-    """In fifths of the range the images are 0, 1, 5, 4 and the samples 0, 2, 2, 4.5 (to a level)."""
+    """Of 255 levels the images are 0, 51, 255, 204 and the samples 0, 110, 110, 229."""
     measured = view().summarize(OUTPUTS, conditional=True)
     assert measured["frechet"] == pytest.approx(9)  # means 3 apart, the same deviation
-    assert measured["nearest"] == pytest.approx((0 + 51 + 51 + 25) / 255 / 4, rel=1e-5)
+    assert measured["nearest"] == pytest.approx((0 + 59 + 59 + 25) / 255 / 4, rel=1e-5)
     assert measured["nearest_real"] == pytest.approx((51 + 51 + 51 + 51) / 255 / 4, rel=1e-5)  # no image is its own neighbour
     assert (measured["confident"], measured["confident_real"]) == (0.5, 0.75)
     assert measured["coverage"] == pytest.approx(2 / 3) and measured["class_error"] == 0.25
-    # Images 0 and 51 lie next to the samples 0 (class 0) and 0 (class 0), 255 and 204 next to 230 (class 1).
+    # Images 0 and 51 lie next to the samples 0 (class 0) and 0 (class 0), 255 and 204 next to 229 (class 1).
     assert measured["neighbour_error"] == 0.5
 
 

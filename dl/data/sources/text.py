@@ -1,7 +1,7 @@
 """Texts as one sequence of symbols: a file of one's own, tiny Shakespeare, the Penn Treebank, and two sonnets to try things on.
 
 A split holds one feature, `token` [N] (the smallest unsigned type that fits), an example being one character or word, so that
-`train[:90%]` are the first nine tenths of the text. `Info.class_names` is the vocabulary. Use `dataset.batches="windows"`
+`train[:90%]` are the first nine tenths of the text. The feature `token` has the vocabulary. Use `dataset.batches="windows"`
 with them.
 """
 

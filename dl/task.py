@@ -133,3 +133,8 @@ def mean(values: jax.Array, mask: jax.Array | None = None) -> Pair:
         return values.sum(), jnp.float32(values.size)
     mask = jnp.broadcast_to(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values.shape)
     return jnp.where(mask, values, 0.0).sum(), mask.sum().astype(jnp.float32)
+
+
+def valid(length: jax.Array, size: int) -> jax.Array:
+    """Which places of padded sequences are not padding: bool [B, size], for the mask of `mean`. `length` is int32 [B]."""
+    return jnp.arange(size) < length[:, None]

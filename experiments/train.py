@@ -59,6 +59,7 @@ def begin(
 
     from dl import report
     from dl.config import variants
+    from dl.data.ragged import notes
     from dl.training import resume
     from dl.training import workdir as folder
     from dl.training.assembly import assemble
@@ -73,7 +74,10 @@ def begin(
         begun = resume.start(experiment, workdir, folders, override, command())
         total = sum(phase.steps for phase in experiment.task.phases)
         rates = 1 + max(rate for _, rate in variants(config))
-        trained = loop(experiment, workdir, Progress(total, first, rates))
+        progress = Progress(total, first, rates)
+        for sentence in notes(experiment.dataset.splits):
+            progress.note(sentence)
+        trained = loop(experiment, workdir, progress)
         if not trained.finished:
             if first:
                 print(f"stopped by {trained.stopped_by}, saved at step {trained.step}: start the same command again to go on.")

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 from dl import registry
 from dl.data.checks import check_settings, check_shapes, enough_memory
 from dl.data.cropping import Cropped, random_crop
-from dl.data.ragged import Ragged
+from dl.data.ragged import Ragged, with_lengths
 from dl.data.resizing import Change, changed, check_size, cutting, fitting
 from dl.data.slicing import take
 from dl.data.sources import builders
@@ -55,6 +55,9 @@ def load_unread(
         raise UserError("dataset.splits names no split; set e.g. dataset.splits.train='train'.")
     dataset = (_known(settings) if known else None) or _find(settings, data_dir, manual_dir)
     taken = {stream: take(spec, dataset.splits) for stream, spec in specs.items()}
+    if isinstance(lengths := settings.get("lengths", ()), tuple | list) and lengths:
+        padded = {id(source): with_lengths(source, lengths) for source in taken.values()}
+        taken = {stream: padded[id(source)] for stream, source in taken.items()}
     check_shapes(settings, dataset.info, taken)
     for stream, source in taken.items():
         _check_labels(dataset.info, specs[stream], source)

@@ -19,7 +19,9 @@ from dl import registry
 from dl.config import variants
 from dl.data import augmentation
 from dl.data.augmentation.geometry import with_masks
+from dl.data.batches.buckets import Order
 from dl.data.batches.examples import Read
+from dl.data.ragged import RaggedArrays, buckets
 from dl.data.streaming import streamed
 from dl.dataset import Features, Info, Kind, Source
 from dl.errors import UserError
@@ -29,12 +31,21 @@ RESIDENT_BYTES = 2 << 30  # a split up to this size is put on an accelerator who
 
 
 class Stream(NamedTuple):
-    """Training batches. `constants` lie on the device; `reads` has one reader a replica."""
+    """Training batches. `constants` lie on the device; `reads` has one reader a replica.
+
+    batch_sizes: rows of a batch of each bucket; batches of a bucket have one shape, and most streams have one bucket.
+    bucket: step -> the bucket of its batch. A reader is asked for steps of one bucket at a time.
+    """
 
     reads: tuple[Read, ...]
     constants: Tree
     prepare: Callable[[Tree, jax.Array, Batch], Batch]
-    batch_size: int
+    batch_sizes: tuple[int, ...]
+    bucket: Callable[[int], int] = lambda step: 0
+
+    def batch_size(self, step: int) -> int:
+        """How many rows the batch of a step has."""
+        return self.batch_sizes[self.bucket(step)]
 
 
 def standardise(
@@ -87,10 +98,19 @@ def fetch(constants: Tree, batch: Batch) -> Batch:
 
 
 def epoch_size(config: ConfigDict, source: Source) -> int:
-    """How many examples an epoch of training batches has."""
+    """How many examples an epoch of training batches has; of batches in buckets, all the steps of an epoch times batch_size."""
     settings = config.dataset.to_dict()
+    if order := _order(config, source):
+        return order.steps * config.batch_size
     count = registry.public("dl.data.batches", "EPOCH").get(settings["batches"])
     return count(len(source), config.batch_size, settings) if count else len(source)
+
+
+def _order(config: ConfigDict, source: Source) -> Order | None:
+    """In which order the buckets come, where batches are made in buckets."""
+    settings = config.dataset.to_dict()
+    order = registry.public("dl.data.batches", "BUCKETS").get(settings["batches"])
+    return order(source, config.batch_size, settings) if order else None
 
 
 def train_stream(config: ConfigDict, info: Info, source: Source, mesh: Mesh) -> Stream:
@@ -105,14 +125,16 @@ def train_stream(config: ConfigDict, info: Info, source: Source, mesh: Mesh) -> 
     Raises:
         UserError: the batch does not divide over the mesh, or the microbatches over it.
     """
-    parts = meshes.batch_shards(mesh) * config.microbatches
-    if config.batch_size % parts:
+    parts, order = meshes.batch_shards(mesh) * config.microbatches, _order(config, source)
+    if config.batch_size % parts and order is None:
         raise UserError(
             f"batch_size={config.batch_size} does not divide into {meshes.batch_shards(mesh)} parts of the mesh times "
             f"{config.microbatches} microbatches: make it a multiple of {parts}."
         )
     settings = config.dataset.to_dict()
-    on_device = jax.default_backend() != "cpu" and source.resident and _bytes(source) <= RESIDENT_BYTES
+    on_device = (
+        jax.default_backend() != "cpu" and source.resident and _bytes(source) <= RESIDENT_BYTES and order is None
+    )  # of examples in buckets, the padded rows are less than the split padded to its longest
     constants = _put_whole(source, mesh) if on_device else {}
     make = registry.find("dl.data.batches", "way to make batches", settings["batches"])
     reads = tuple(make(source, seed, config.batch_size, settings, on_device) for seed, _ in variants(config))
@@ -122,15 +144,19 @@ def train_stream(config: ConfigDict, info: Info, source: Source, mesh: Mesh) -> 
     def prepare(constants: Tree, key: jax.Array, batch: Batch) -> Batch:
         return standardise(fetch(constants, batch), features, settings, partial(augment, key))
 
-    return Stream(reads, constants, prepare, config.batch_size)
+    if order is None:
+        return Stream(reads, constants, prepare, (config.batch_size,))
+    # What does not divide is filled up with rows that do not count, so that batches are the same on any mesh.
+    return Stream(reads, constants, prepare, tuple(-(-size // parts) * parts for size in order.sizes), order.bucket)
 
 
 def read_block(stream: Stream, mesh: Mesh, start: int, count: int, capacity: int) -> Batch:
     """The batches of `count` steps from step `start`, on the devices: feature -> [replica, capacity, example, ...].
 
-    What lies behind `count` repeats the last step, so that the arrays of all dispatches have one shape.
+    All of them are of one bucket. What lies behind `count` repeats the last step, so that the arrays of all dispatches of a
+    bucket have one shape.
     """
-    shape = (len(stream.reads), capacity, stream.batch_size)
+    shape = (len(stream.reads), capacity, stream.batch_size(start))
     sharding = meshes.train_batches(mesh)
     replicas, rows = (meshes.local_slice(sharding, shape, d) for d in (0, 2))
     blocks = [stream.reads[r](start, count, rows) for r in replicas]
@@ -155,8 +181,19 @@ def prepare_evaluation(settings: Mapping[str, Any], features: Features, batch: B
     return standardise(batch, features, settings)
 
 
+class Part(NamedTuple):
+    """A batch of a split: `examples` int64 [n], in `rows` rows, n or more; ragged feature -> the length it is padded to."""
+
+    examples: np.ndarray
+    rows: int
+    lengths: Mapping[str, int]
+
+
 class EvaluationBatches(NamedTuple):
-    """All of a split in order, the last batch padded. Iterate `blocks()` for (batch on the devices, true rows)."""
+    """All of a split in order, the last batch padded; where features are ragged, by their lengths.
+
+    Iterate `blocks()` for (batch on the devices, which examples of the split its true rows are).
+    """
 
     source: Source
     features: Features
@@ -165,26 +202,41 @@ class EvaluationBatches(NamedTuple):
     mesh: Mesh
 
     def __len__(self) -> int:
-        return -(-len(self.source) // self.batch_size)
+        return len(self.parts())
+
+    def parts(self) -> list[Part]:
+        """What each batch has. A bucket's are of one shape, its last one padded."""
+        source, whole = self.source, np.arange(len(self.source))
+        groups: list[tuple[np.ndarray, Mapping[str, int]]] = [(whole, {})]
+        if isinstance(source, RaggedArrays):
+            found = buckets(source, self.settings.get("bucket_by", ""))
+            groups = [(whole[found.of == b], lengths) for b, lengths in enumerate(found.lengths)]
+        shards, parts = meshes.batch_shards(self.mesh), []
+        for examples, lengths in groups:
+            size = min(self.batch_size, -(-len(examples) // shards) * shards)
+            starts = range(0, len(examples), size) if len(examples) else ()
+            parts += [Part(examples[start : start + size], size, lengths) for start in starts]
+        return parts
 
     def bytes(self) -> int:
         """Of the whole split, as it is read."""
         return _bytes(self.source)
 
-    def blocks(self) -> Iterator[tuple[Batch, int]]:
+    def blocks(self) -> Iterator[tuple[Batch, np.ndarray]]:
         """Batches with `mask` [B], True on the rows that are examples; rows that pad repeat the last example."""
-        sharding = meshes.evaluation_batch(self.mesh)
-        rows = meshes.local_slice(sharding, (self.batch_size,), 0)
-        last, starts = len(self.source) - 1, range(0, len(self.source), self.batch_size)
-        indices = [np.minimum(start + rows, last) for start in starts]
+        sharding, parts, source = meshes.evaluation_batch(self.mesh), self.parts(), self.source
+        rows = [meshes.local_slice(sharding, (part.rows,), 0) for part in parts]
+        indices = [part.examples[np.minimum(r, len(part.examples) - 1)] for part, r in zip(parts, rows, strict=True)]
         read: Iterator[dict[str, np.ndarray]]
-        if self.source.resident:
-            read = (self.source.gather(index) for index in indices)
+        if isinstance(source, RaggedArrays):
+            read = (source.gather(index, part.lengths) for index, part in zip(indices, parts, strict=True))
+        elif source.resident:
+            read = (source.gather(index) for index in indices)
         else:
-            read = streamed(self.source, self.settings.get("workers", 0)).stream(indices)
-        for start, batch in zip(starts, read, strict=True):
-            batch = {**batch, "mask": start + rows <= last}
-            yield meshes.to_device(batch, sharding, (self.batch_size,)), min(self.batch_size, len(self.source) - start)
+            read = streamed(source, self.settings.get("workers", 0)).stream(indices)
+        for part, r, batch in zip(parts, rows, read, strict=True):
+            batch = {**batch, "mask": r < len(part.examples)}
+            yield meshes.to_device(batch, sharding, (part.rows,)), part.examples
 
     def examples(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """The examples at these indices as an evaluator sees them, on the host."""

@@ -5,12 +5,13 @@ the feature `NAME` stands `NAME_length` int32 [B], how much of each row counts.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from dl.dataset import Arrays
-from dl.errors import UserError
+from dl.dataset import Arrays, Source
+from dl.errors import UserError, unknown
 
 
 class Ragged:
@@ -46,6 +47,10 @@ class Ragged:
         if step != 1:
             raise ValueError("ragged features are sliced without a step")
         return Ragged(self.values, self.offsets[start : max(start, stop) + 1], self.lengths, self.fill)
+
+    def padded_to(self, lengths: Sequence[int]) -> "Ragged":
+        """The same examples with other lengths to pad to."""
+        return Ragged(self.values, self.offsets, lengths, self.fill)
 
     def replaced(self, values: Shaped[np.ndarray, "n ..."]) -> "Ragged":
         """The same examples with other values."""
@@ -110,7 +115,12 @@ class RaggedArrays(Arrays):
     """A source in memory, some of whose features are ragged: feature -> array [N, ...] or `Ragged`."""
 
     def __init__(self, features: Mapping[str, np.ndarray | Ragged]):
-        self.features = dict(features)  # type: ignore[arg-type]  # a Ragged is sliced and counted like an array
+        self.features: dict[str, Any] = dict(features)  # a Ragged is sliced and counted like an array
+
+    @property
+    def ragged(self) -> dict[str, Ragged]:
+        """Those features that are ragged."""
+        return {name: values for name, values in self.features.items() if isinstance(values, Ragged)}
 
     def gather(self, indices: np.ndarray, length: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
         """As `Arrays.gather`; a ragged feature is padded to its `length`, where one is given, or else to its longest."""
@@ -125,6 +135,64 @@ class RaggedArrays(Arrays):
     def column(self, name: str) -> np.ndarray | None:
         values = self.features.get(name)
         return None if isinstance(values, Ragged) else values
+
+
+class Buckets(NamedTuple):
+    """Which examples of a source are padded to the same lengths.
+
+    lengths: of each bucket, ascending: ragged feature -> the length it is padded to.
+    of: int64 [N], the bucket of each example: the first that holds it, or else the last, which cuts it.
+    """
+
+    lengths: tuple[Mapping[str, int], ...]
+    of: np.ndarray
+
+
+def buckets(source: RaggedArrays, by: str = "") -> Buckets:
+    """The buckets of a source: in the first, features are padded to the first of their lengths, and so on.
+
+    Args:
+        source: with ragged features.
+        by: the feature that decides; all others are padded to the last of their lengths. "": all of them do, so that an example
+            is in the first bucket which holds each of its features.
+
+    Raises:
+        UserError: `by` is no ragged feature.
+    """
+    ragged = source.ragged
+    if by and by not in ragged:
+        raise unknown("ragged feature for dataset.bucket_by", by, ragged)
+    deciding = {name: values for name, values in ragged.items() if by in ("", name)}
+    of = np.zeros(len(source), np.int64)
+    for values in deciding.values():
+        of = np.maximum(of, np.searchsorted(values.lengths[:-1], values.sizes))
+    count = max(len(values.lengths) for values in deciding.values())
+
+    def length(name: str, bucket: int) -> int:
+        lengths = ragged[name].lengths
+        return lengths[min(bucket, len(lengths) - 1)] if name in deciding else lengths[-1]
+
+    return Buckets(tuple({name: length(name, b) for name in ragged} for b in range(count)), of)
+
+
+def with_lengths(source: Source, lengths: Sequence[int]) -> Source:
+    """The source with all of its ragged features padded to `lengths`; one in memory that has some."""
+    if not isinstance(source, RaggedArrays):
+        return source
+    features = source.features.items()
+    return RaggedArrays({name: v.padded_to(lengths) if isinstance(v, Ragged) else v for name, v in features})
+
+
+def notes(splits: Mapping[str, Source]) -> list[str]:
+    """A sentence for each ragged feature of which examples are cut."""
+    sources = {split: source for split, source in splits.items() if isinstance(source, RaggedArrays)}
+    return [
+        f"{values.cut:,} of {len(values):,} examples of the split {split!r} have a longer {name!r} than {values.lengths[-1]} "
+        "and are cut to that (dataset.lengths)."
+        for split, source in sources.items()
+        for name, values in source.ragged.items()
+        if values.cut
+    ]
 
 
 def in_memory(features: Mapping[str, np.ndarray | Ragged]) -> Arrays:

@@ -1,6 +1,6 @@
 """Evaluation of a split, exact on a ragged last batch, for all replicas at once."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -39,7 +39,7 @@ class Evaluations:
     def __init__(self, experiment: Experiment):
         self.experiment = experiment
         self.programs = {name: self._program(evaluator) for name, evaluator in experiment.task.evaluators.items()}
-        self.kept: dict[str, list[tuple[Batch, int]]] = {}
+        self.kept: dict[str, list[tuple[Batch, np.ndarray]]] = {}
 
     def names(self, split: str) -> list[str]:
         """The evaluators of a split."""
@@ -76,7 +76,7 @@ class Evaluations:
 
         return jax.jit(numbered, out_shardings=meshes.replicated(experiment.mesh))
 
-    def _batches(self, split: str) -> Iterator[tuple[Batch, int]]:
+    def _batches(self, split: str) -> Iterator[tuple[Batch, np.ndarray]]:
         batches = self.experiment.evaluation(split)
         if jax.default_backend() == "cpu" or not batches.source.resident or batches.bytes() > RESIDENT_BYTES:
             return batches.blocks()
@@ -84,18 +84,20 @@ class Evaluations:
             self.kept[split] = list(batches.blocks())
         return iter(self.kept[split])
 
-    def _run(self, name: str, split: str, params: Tree, variables: Tree, keys: jax.Array) -> tuple[Tree, list[Any]]:
-        """The sums over the split and the outputs of each batch without the rows that pad, on the host, [replicas, ...]."""
+    def _run(self, name: str, split: str, params: Tree, variables: Tree, keys: jax.Array) -> tuple[Tree, dict[str, np.ndarray]]:
+        """The sums over the split and the outputs [replicas, N, ...] in the split's order, on the host."""
         total: Tree = None
         outputs: list[dict[str, np.ndarray]] = []
         waiting: list[tuple[Any, int]] = []
-        for number, (batch, rows) in enumerate(self._batches(split)):
-            waiting.append((self.programs[name](params, variables, keys, jnp.int32(number), batch), rows))
+        places: list[np.ndarray] = []
+        for number, (batch, examples) in enumerate(self._batches(split)):
+            places.append(examples)
+            waiting.append((self.programs[name](params, variables, keys, jnp.int32(number), batch), len(examples)))
             if len(waiting) > 1:  # the device works on a batch while the one before it goes to the host
                 total = _take(*waiting.pop(0), total, outputs)
         for made, rows in waiting:
             total = _take(made, rows, total, outputs)
-        return total, outputs
+        return total, {n: in_order([part[n] for part in outputs], np.concatenate(places)) for n in outputs[0]}
 
 
 def _take(made: Any, rows: int, total: Tree, outputs: list[dict[str, np.ndarray]]) -> Tree:
@@ -105,9 +107,28 @@ def _take(made: Any, rows: int, total: Tree, outputs: list[dict[str, np.ndarray]
     return exact if total is None else jax.tree.map(np.add, total, exact)
 
 
-def finish(name: str, evaluator: Evaluator, sums: Tree, outputs: list[dict[str, np.ndarray]], replicas: int) -> Evaluated:
+def in_order(parts: list[np.ndarray], places: np.ndarray) -> np.ndarray:
+    """One output [replicas, N, ...] of a split, from those of its batches [replicas, n, ...].
+
+    Where batches differ in another axis, as outputs for each token do, all are padded with 0 to the longest.
+
+    Args:
+        parts: the batches.
+        places: int [N], which example of the split each row is, one batch after another.
+    """
+    most = np.max([part.shape[2:] for part in parts], axis=0).astype(int)
+    made = np.zeros((len(parts[0]), len(places), *most), parts[0].dtype)
+    begin = 0
+    for part in parts:
+        index: tuple[Any, ...] = (slice(None), places[begin : begin + part.shape[1]], *map(slice, part.shape[2:]))
+        made[index] = part
+        begin += part.shape[1]
+    return made
+
+
+def finish(name: str, evaluator: Evaluator, sums: Tree, outputs: Mapping[str, np.ndarray], replicas: int) -> Evaluated:
     """Numbers of what was summed and gathered; a metric that is undefined for some replica is left out."""
-    joined = [{n: np.concatenate([part[n][r] for part in outputs]) for n in outputs[0]} for r in range(replicas)]
+    joined = [{n: values[r] for n, values in outputs.items()} for r in range(replicas)]
     summed = [jax.tree.map(lambda x: x[r], sums) for r in range(replicas)]  # noqa: B023
     numbers = [evaluator.finish(s, o) for s, o in zip(summed, joined, strict=True)]
     unknown = sorted({n for found in numbers for n in found} - set(evaluator.metrics))

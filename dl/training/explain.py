@@ -151,7 +151,7 @@ def _batch(feed: Feed) -> Tree:
     read: dict[str, Any] = {}
     for number, (name, stream) in enumerate(feed.streams.items()):
         rows = {feature: values[0] for feature, values in stream.reads[0](0, 1, np.arange(1)).items()}
-        shapes = {n: jax.ShapeDtypeStruct((stream.batch_size, *v.shape[1:]), v.dtype) for n, v in rows.items()}
+        shapes = {n: jax.ShapeDtypeStruct((stream.batch_size(0), *v.shape[1:]), v.dtype) for n, v in rows.items()}
         read |= {f"{name}/{n}": v for n, v in shapes.items()} if number else shapes
     return jax.eval_shape(feed.prepare, feed.constants(), jax.eval_shape(lambda: jax.random.key(0)), read)
 

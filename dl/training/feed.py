@@ -28,8 +28,15 @@ class Feed(NamedTuple):
         """What lies on the devices, of each stream."""
         return {name: stream.constants for name, stream in self.streams.items()}
 
+    def bucket(self, step: int) -> tuple[int, ...]:
+        """The bucket of each stream at a step: batches of the same ones have the same shape."""
+        return tuple(stream.bucket(step) for stream in self.streams.values())
+
     def read(self, start: int, count: int) -> Batch:
-        """Batches of `count` steps from step `start`: [replica, capacity, example, ...]; the rest is not for use."""
+        """Batches of `count` steps from step `start`: [replica, capacity, example, ...]; the rest is not for use.
+
+        All these steps are of one bucket.
+        """
         batches: dict[str, jax.Array] = {}
         for number, (name, stream) in enumerate(self.streams.items()):
             read = read_block(stream, self.mesh, start, count, self.capacity)

@@ -125,7 +125,7 @@ def check_memory(config: ConfigDict, info: Info, target: TrainState, steps: int,
             f"the parameters, what the optimizers keep and the gradients take {_gigabytes(state)} a device, and there are "
             f"{_gigabytes(there)}: make the model smaller (config.model), or shard it (config.mesh.fsdp)."
         )
-    elements = max(8, sum(math.prod(shape) for shape in info.shapes.values()))  # an index, at least
+    elements = max(8, sum(math.prod(n or 1 for n in shape) for shape in info.shapes.values()))  # an index, at least
     ahead = min(config.steps_per_dispatch, steps)
     batch = config.batch_size * config.replicas * elements * (4 + ahead) // devices
     if batch > there:

@@ -115,7 +115,8 @@ def train(experiment: Experiment, workdir: Path, progress: Progress, profile: tu
         progress,
     ):  # also where it fails, what is being saved is finished
         done = step == total or stopped_early(experiment, log.lines, total)
-        ahead = read_ahead(fed, blocks(task.phases, config.steps_per_dispatch, when, step if not done else total))
+        begin, buckets = step if not done else total, [feed.bucket for feed in fed]
+        ahead = read_ahead(fed, blocks(task.phases, config.steps_per_dispatch, when, begin, buckets))
         for block, batch, count in ahead:
             traced(block.start, block.end)
             with jax.transfer_guard("disallow"):

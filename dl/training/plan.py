@@ -1,6 +1,6 @@
 """Where a run stands, and where its dispatches begin and end: functions of the step alone, so that resuming repeats them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any, NamedTuple
@@ -88,12 +88,20 @@ class Block(NamedTuple):
     end: int
 
 
-def blocks(phases: Sequence[Phase], most: int, when: Intervals, start: int) -> Iterator[Block]:
-    """The dispatches from `start` to the end, of at most `most` steps: each ends where anything is due, or a phase ends."""
+def blocks(
+    phases: Sequence[Phase], most: int, when: Intervals, start: int, buckets: Sequence[Callable[[int], Hashable]] = ()
+) -> Iterator[Block]:
+    """The dispatches from `start` to the end, of at most `most` steps: each ends where anything is due, or a phase ends.
+
+    It also ends where the shape of the batches changes: where a phase's function in `buckets`, of the step, does.
+    """
     total = sum(phase.steps for phase in phases)
     while start < total:
         phase, phase_end = phase_at(phases, start)
         end = min([phase_end, (start // most + 1) * most] + [i.after(start) for i in when if i.steps])
+        if buckets:
+            bucket = buckets[phase]
+            end = next((step for step in range(start + 1, end) if bucket(step) != bucket(start)), end)
         yield Block(phase, start, end)
         start = end
 

@@ -85,7 +85,8 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
     Args:
         builder: prepared, as `prepared` gives it.
         settings: the section `dataset`: besides what `tfds_features.fields` reads, `lengths` (ragged feature -> the
-            lengths that it is padded to; by default that of the longest example) and `level` of texts ("word" or "character").
+            lengths that it is padded to, or those of all; by default that of the longest example) and `level` of texts ("word"
+            or "character").
         data_dir: the folder of prepared sets, where decoded arrays are kept for the next run.
         channels: of an image, only the first so many are kept; 0 keeps all.
 
@@ -109,7 +110,7 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
         raise UserError(f"dataset {info.full_name!r} has images of several sizes; set dataset.size=(H,W) and dataset.fit.")
     if size != (0, 0):
         described = _at(described, size)
-    lengths = checked_lengths([name for name, field in found.items() if field.ragged], dict(settings.get("lengths", {})))
+    lengths = checked_lengths([name for name, field in found.items() if field.ragged], settings.to_dict().get("lengths", {}))
     sources = opened(Path(builder.data_path), lambda _: builder.as_data_source())
     wanted = names_in(list(settings.splits.values()), list(info.splits))
     texts = [name for name, feature in described.features.items() if feature.kind is Kind.TOKENS]

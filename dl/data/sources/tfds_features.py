@@ -183,12 +183,14 @@ def _plane(value: Any) -> np.ndarray:
     return np.asarray(value)[..., 0]
 
 
-def checked_lengths(names: Sequence[str], lengths: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
-    """`dataset.lengths`, checked: ragged feature -> the lengths that it is padded to.
+def checked_lengths(names: Sequence[str], lengths: Mapping[str, Sequence[int]] | Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """`dataset.lengths`, checked: ragged feature -> the lengths that it is padded to. Those of a list are of all of them.
 
     Raises:
         UserError: a name that is none of `names`.
     """
+    if not isinstance(lengths, Mapping):
+        return {name: tuple(lengths) for name in names}
     for name in lengths:
         if name not in names:
             raise UserError(f"dataset.lengths names {name!r}; ragged are {', '.join(names) or 'none of the features'}.")

@@ -34,6 +34,7 @@ class Stream(NamedTuple):
     """Training batches. `constants` lie on the device; `reads` has one reader a replica.
 
     batch_sizes: rows of a batch of each bucket; batches of a bucket have one shape, and most streams have one bucket.
+    examples: that a step has, on average over an epoch.
     bucket: step -> the bucket of its batch. A reader is asked for steps of one bucket at a time.
     """
 
@@ -41,6 +42,7 @@ class Stream(NamedTuple):
     constants: Tree
     prepare: Callable[[Tree, jax.Array, Batch], Batch]
     batch_sizes: tuple[int, ...]
+    examples: float
     bucket: Callable[[int], int] = lambda step: 0
 
     def batch_size(self, step: int) -> int:
@@ -145,9 +147,10 @@ def train_stream(config: ConfigDict, info: Info, source: Source, mesh: Mesh) -> 
         return standardise(fetch(constants, batch), features, settings, partial(augment, key))
 
     if order is None:
-        return Stream(reads, constants, prepare, (config.batch_size,))
+        return Stream(reads, constants, prepare, (config.batch_size,), config.batch_size)
     # What does not divide is filled up with rows that do not count, so that batches are the same on any mesh.
-    return Stream(reads, constants, prepare, tuple(-(-size // parts) * parts for size in order.sizes), order.bucket)
+    sizes = tuple(-(-size // parts) * parts for size in order.sizes)
+    return Stream(reads, constants, prepare, sizes, len(source) / max(order.steps, 1), order.bucket)
 
 
 def read_block(stream: Stream, mesh: Mesh, start: int, count: int, capacity: int) -> Batch:

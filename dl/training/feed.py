@@ -28,6 +28,11 @@ class Feed(NamedTuple):
         """What lies on the devices, of each stream."""
         return {name: stream.constants for name, stream in self.streams.items()}
 
+    @property
+    def examples(self) -> float:
+        """How many examples of its own stream a step has, on average."""
+        return next(iter(self.streams.values())).examples
+
     def bucket(self, step: int) -> tuple[int, ...]:
         """The bucket of each stream at a step: batches of the same ones have the same shape."""
         return tuple(stream.bucket(step) for stream in self.streams.values())

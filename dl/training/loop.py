@@ -80,7 +80,7 @@ def train(experiment: Experiment, workdir: Path, progress: Progress, profile: tu
     best = experiment.best()
     writer = checkpoint.Writer(workdir, best is not None, best.better if best else "lower")
     spent = max([line.get("seconds", 0.0) for line in log.lines], default=0.0)
-    meter = Meter(config.batch_size * config.replicas, spent, log.partial)
+    meter = Meter([feed.examples * config.replicas for feed in fed], spent, log.partial)
     saved = step if restored else None
     evaluated: dict[str, Evaluated] = {}
     stopped_by = ""

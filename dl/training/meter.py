@@ -1,7 +1,7 @@
 """Metrics of the steps since the last line: they stay on the device until a line is due, then are checked and averaged."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ class Meter:
     """Collects the metrics of dispatches.
 
     Args:
-        examples: a step, over all replicas; they give the speed.
+        examples: a step of each phase, over all replicas, or of all phases; they give the speed.
         seconds: what earlier starts of the run took.
         sums: of steps before the first that is added, where an earlier start stopped between two lines.
         clock: seconds, from any origin.
@@ -27,7 +27,7 @@ class Meter:
 
     def __init__(
         self,
-        examples: int,
+        examples: float | Sequence[float],
         seconds: float,
         sums: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.perf_counter,
@@ -36,12 +36,13 @@ class Meter:
         self.sums: Sums = {name: [np.asarray(x, np.float64) for x in pair] for name, pair in (sums or {}).items()}
         self.pending: list[tuple[Block, Packed]] = []
         self.since = clock()
-        self.steps, self.duration = 0, 0.0  # since the last line, without pauses
+        self.taken, self.duration = 0.0, 0.0  # examples and time since the last line, without pauses
 
     def add(self, block: Block, metrics: Packed) -> None:
         """Remembers the metrics [replicas, K, M, 2] of a dispatch, without waiting for it."""
         self.pending.append((block, metrics))
-        self.steps += block.end - block.start
+        each = self.examples[block.phase] if isinstance(self.examples, Sequence) else self.examples
+        self.taken += (block.end - block.start) * each
 
     def collect(self, kept: str) -> Sums:
         """Sums and counts since the last line, once the steps are taken.
@@ -70,10 +71,10 @@ class Meter:
         sums = self.collect(kept)
         self.pause()
         speed = {
-            "examples_per_second": round(self.steps * self.examples / max(self.duration, 1e-9), 1),
+            "examples_per_second": round(self.taken / max(self.duration, 1e-9), 1),
             "seconds": round(self.seconds, 3),
         }
-        self.sums, self.steps, self.duration = {}, 0, 0.0
+        self.sums, self.taken, self.duration = {}, 0.0, 0.0
         return {name: total / count for name, (total, count) in sums.items() if np.all(count)}, speed
 
     def pause(self) -> None:

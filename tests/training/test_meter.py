@@ -87,3 +87,12 @@ def test_what_is_not_finite_is_named_with_its_step_replica_and_what_is_kept(valu
     meter.add(Block(0, 12, 15), later)
     with pytest.raises(UserError, match=rf"stopped at step 14: the metric 'error' of replica 1 is {value} \(kept so\)"):
         meter.flush("kept so")
+
+
+def test_the_speed_counts_the_examples_of_each_phase():
+    clock = Clock()
+    meter = Meter([10, 2.5], 0.0, clock=clock)
+    meter.add(Block(0, 0, 3), metrics(loss=([[1.0] * 3], [[1] * 3])))
+    meter.add(Block(1, 3, 5), metrics(loss=([[1.0] * 2], [[1] * 2])))
+    clock.now = 2.0
+    assert meter.flush("")[1]["examples_per_second"] == 17.5

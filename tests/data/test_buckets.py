@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from dl.data.batches.buckets import in_buckets, order
+from dl.data.load import load
 from dl.data.pipeline import epoch_size
 from dl.data.ragged import Ragged, RaggedArrays, buckets, in_memory, notes, ragged, with_lengths
-from dl.dataset import Arrays
+from dl.dataset import Arrays, Dataset, Info
 from dl.errors import UserError
 from dl.training.plan import intervals, total_steps
 from tests.training.tasks import settings
@@ -37,8 +38,10 @@ def test_every_epoch_has_every_example_once_in_a_bucket_that_holds_it(chosen):
     made = source()
     steps = order(made, 6, chosen)
     batches = epochs(made, 3, 6, 2, **chosen)
-    seen = [[int(i) for b in batches[e * steps.steps :][: steps.steps] for i in b["index"][b["mask"]]] for e in (0, 1)]
-    assert sorted(seen[0]) == sorted(seen[1]) == list(range(50)) and seen[0] != seen[1]
+    together = [frozenset(b["index"][b["mask"]].tolist()) for b in batches]
+    seen = [together[: steps.steps], together[steps.steps :]]
+    assert all(sorted(i for batch in epoch for i in batch) == list(range(50)) for epoch in seen)
+    assert set(seen[0]) != set(seen[1])  # examples that were in a batch are in others in the next epoch
     for batch in batches:
         assert batch["mask"].any()
         length = batch["a"].shape[1]
@@ -120,6 +123,17 @@ def test_lengths_are_those_of_all_ragged_features_and_what_is_cut_is_said():
     assert notes({"train": source(lengths=()), "test": Arrays({"x": np.zeros(3)})}) == []
     plain = Arrays({"x": np.zeros(3)})
     assert with_lengths(plain, (4, 8)) is plain
+
+
+def test_lengths_of_the_configuration_are_those_of_every_split(monkeypatch):
+    found = Dataset(Info("ragged", {}), {"train": source(lengths=()), "test": source(9, ())})
+    monkeypatch.setattr("dl.data.load._find", lambda *_: found)
+    config = settings().dataset
+    with config.unlocked():
+        config.update(name="ragged", splits={"train": "train[:60%]", "test": "test"}, batches="buckets", lengths=(4, 8))
+    taken = load(config).splits
+    assert [len(taken[split]) for split in ("train", "test")] == [30, 9]
+    assert {values.lengths for made in taken.values() for values in made.ragged.values()} == {(4, 8)}
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,9 @@ def test_ragged_features_beyond_memory_need_lengths(scenes):
     assert resident.resident and not streamed.resident
     for name, values in resident.gather(np.array([1, 0])).items():
         np.testing.assert_array_equal(values, streamed.gather(np.array([1, 0]))[name], err_msg=name)
+    for limit in (0, 1 << 31):  # one tuple is for all
+        same = load(settings("scenes", image="photo", lengths=(2, 3), memory_limit=limit), data_dir=scenes).splits["train"]
+        assert {same.gather(np.arange(2))[name].shape[1] for name in lengths} == {3}
     with pytest.raises(UserError, match=r"dataset.lengths names 'motions'; ragged are motion, objects_area"):
         load(settings("scenes", image="photo", lengths={"motions": (1,)}), data_dir=scenes)
 

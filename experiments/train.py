@@ -14,12 +14,10 @@ from typing import Any
 
 from absl import flags
 
+from dl.signals import EXIT_CODES
 from experiments import program
 
 FLAGS = flags.FLAGS
-
-
-EXIT_CODES = {"SIGTERM": 75, "Ctrl-C": 130}  # 75 is EX_TEMPFAIL: a scheduler may start the same command again
 
 
 def main(argv: list[str]) -> None:
@@ -61,7 +59,7 @@ def begin(
     """Trains as `train` does; of the steps `profile`, (first, last), a trace is written to `workdir/profile`.
 
     Returns:
-        What stopped the run, a key of `EXIT_CODES`, or "" where it finished; what `train` returns.
+        What stopped the run, a key of `dl.signals.EXIT_CODES`, or "" where it finished; what `train` returns.
     """
     import jax
 

@@ -1,4 +1,4 @@
-"""The programs, each run as `python -m experiments.NAME`."""
+"""The programs, each a module to run with `python -m`."""
 
 import signal
 import sys

@@ -1,6 +1,7 @@
-"""Starts a program as several processes of one machine, for tests and trials of what a cluster will do.
+r"""Starts a program as several processes of one machine, for tests and trials of what a cluster will do.
 
-    python -m experiments.launch --processes=2 --devices=2 -- python -m experiments.train --config=... --workdir=...
+    python -m experiments.launch --processes=2 --devices=2 \
+        -- python -m experiments.train --config=configs/digits_mlp.py --workdir=runs/two
 
 Each process gets --coordinator, --num_processes and --process_id added to its command. The first one's output is passed on as
 it is, lines of the others begin with their number. SIGTERM and SIGINT go to all of them; where one fails, the others are ended,

@@ -73,7 +73,7 @@ def run(
 
     with sweep.alone(workdir, job):
         _check_folders(config, grid, plan, workdir)
-        statuses = []
+        statuses: list[str] = []
         for number, group in enumerate(plan):
             if job in (None, number) and worst(statuses) not in EXIT_CODES:
                 print(f"[{number + 1}/{len(plan)}]", end=" ")
@@ -120,7 +120,7 @@ def _run_group(config: Any, grid: "Grid", group: "Group", workdir: Path, data_di
         if status != FAILURE or len(parts) == 1 or not (folder / "metrics.jsonl").exists():
             return status
         print("now its runs one by one", flush=True)
-    statuses = []
+    statuses: list[str] = []
     for part in parts:
         if worst(statuses) not in EXIT_CODES:
             statuses.append(_run_group(config, grid, part, workdir, data_dir, manual_dir))

@@ -1,7 +1,7 @@
 """Trains an experiment; started again in the same workdir, it goes on where it stopped.
 
-python -m experiments.train --config=configs/digits_lenet5.py:quick --workdir=runs/digits
-python -m experiments.train --config=configs/mnist_mlp.py --workdir=runs/mlp --config.replicas=3 --manual_dir=archives
+    python -m experiments.train --config=configs/digits_lenet5.py:quick --workdir=runs/digits
+    python -m experiments.train --config=configs/mnist_mlp.py --workdir=runs/mlp --config.replicas=3 --manual_dir=archives
 
 Exit codes: 0 finished, 1 a mistake (one line on stderr), 75 stopped by SIGTERM, 130 stopped by Ctrl-C: after these two the same
 command goes on.

@@ -222,6 +222,7 @@ def test_relative_paths_as_a_user_types_them(undisturbed, tmp_path, monkeypatch)
 def test_a_trace_of_some_steps(workdir):
     config = digits()
     config.steps = 10
+    config.mesh.update(replica=1, data=1)
     program.begin(config, workdir, None, None, profile=trace.parse("5:10"))
     assert list((workdir / "profile").rglob("*.xplane.pb"))
 

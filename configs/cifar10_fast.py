@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=configs/cifar10_fast.py --workdir=runs/cifar10_fast
     python -m experiments.train --config=configs/cifar10_fast.py:muon --workdir=runs/cifar10_fast_muon
-    python -m experiments.train --config=configs/cifar10_fast.py:quick --manual_dir=ARCHIVES --workdir=runs/cifar10_fast_quick
+    python -m experiments.train --config=configs/cifar10_fast.py:quick --manual_dir=archives --workdir=runs/cifar10_fast_quick
 
 In its spirit: a frozen first layer that whitens the data's patches (dl/transfer/whitening.py), convolutions started as
 identities, each image mirrored every other epoch, shifts of up to 2 pixels with reflected rims, labels smoothed by 0.2,

@@ -1,7 +1,7 @@
 """ResNet-20 on CIFAR-10: 8.75 % test error (He, Zhang, Ren & Sun 2016, section 4.2 and table 6).
 
     python -m experiments.train --config=configs/cifar10_resnet20.py --workdir=runs/cifar10_resnet20
-    python -m experiments.train --config=configs/cifar10_resnet20.py:quick --manual_dir=ARCHIVES --workdir=runs/resnet20_quick
+    python -m experiments.train --config=configs/cifar10_resnet20.py:quick --manual_dir=archives --workdir=runs/resnet20_quick
 
 As published: 64,000 steps of 128 images, the rate 0.1 divided by 10 after 32,000 and 48,000 of them, momentum 0.9, weight
 decay 1e-4, 4 pixels of zeros around the standardised image, a random crop of 32x32 and a random flip. Other depths:

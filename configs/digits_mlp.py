@@ -1,8 +1,8 @@
-"""A multilayer perceptron on the digits embedded in scikit-learn: the smallest experiment, and a start for your own data.
+r"""A multilayer perceptron on the digits embedded in scikit-learn: the smallest experiment, and a start for your own data.
 
     python -m experiments.train --config=configs/digits_mlp.py --workdir=runs/digits_mlp
-    python -m experiments.train --config=configs/digits_mlp.py --workdir=runs/mine --config.dataset.name=folder
-        --config.dataset.path=DIR --config.dataset.size='(32,32)' --config.dataset.channels=1
+    python -m experiments.train --config=configs/digits_mlp.py --workdir=runs/mine --config.dataset.name=folder \
+        --config.dataset.path=FOLDER --config.dataset.size='(32,32)' --config.dataset.channels=1
 
 Nothing published is claimed for it. Two cores: seconds.
 """

@@ -1,7 +1,7 @@
 """AlexNet on ImageNet: 40.7 % of the validation images wrong, 18.2 % in five guesses (Krizhevsky et al. 2012, table 2).
 
     python -m experiments.train --config=configs/imagenet_alexnet.py --data_dir=PREPARED --workdir=runs/imagenet_alexnet
-    python -m experiments.train --config=configs/imagenet_alexnet.py:halves --manual_dir=ARCHIVES --workdir=runs/halves
+    python -m experiments.train --config=configs/imagenet_alexnet.py:halves --manual_dir=archives --workdir=runs/halves
     python -m experiments.train --config=configs/imagenet_alexnet.py:without_6_7 --data_dir=PREPARED --workdir=runs/without_6_7
 
 Not trained here. As published: batches of 128, momentum 0.9, weight decay 0.0005, the rate 0.01 cut to a tenth three times, 90

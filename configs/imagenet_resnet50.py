@@ -2,7 +2,7 @@
 examples/imagenet: TPU v3-8, 4.4 h; 76.27 % in mixed precision on 8 V100, 4.3 h).
 
     python -m experiments.train --config=configs/imagenet_resnet50.py --data_dir=PREPARED --workdir=runs/imagenet_resnet50
-    python -m experiments.train --config=configs/imagenet_resnet50.py --manual_dir=ARCHIVES --workdir=runs/imagenet_resnet50
+    python -m experiments.train --config=configs/imagenet_resnet50.py --manual_dir=archives --workdir=runs/imagenet_resnet50
     python -m experiments.train --config=configs/imagenet_resnet50.py:folder --config.dataset.path=FOLDER --workdir=runs/mine
 
 Not trained here: it has been run for some steps on small sets of the three forms. The first reads `imagenet2012` as TFDS

@@ -1,7 +1,7 @@
 """The convolutional Siamese net of Koch, Zemel & Salakhutdinov 2015 on Omniglot: 92.0 % in 20-way one-shot trials (table 3).
 
-    python -m experiments.train --config=configs/omniglot_koch.py --manual_dir=ARCHIVES --workdir=runs/omniglot_koch
-    python -m experiments.train --config=configs/omniglot_koch.py:quick --manual_dir=ARCHIVES --workdir=runs/omniglot_koch_quick
+    python -m experiments.train --config=configs/omniglot_koch.py --manual_dir=archives --workdir=runs/omniglot_koch
+    python -m experiments.train --config=configs/omniglot_koch.py:quick --manual_dir=archives --workdir=runs/omniglot_koch_quick
 
 Reached: docs/results.md. As published: the net with its 38,951,745 parameters and its initial weights, weighted L1 distance
 with a logistic output and cross-entropy, 30 alphabets and 12 drawers to train, batches of 128 pairs, random affine maps,

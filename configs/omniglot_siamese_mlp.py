@@ -1,6 +1,6 @@
 """A fully connected Siamese net on Omniglot: 58.3 % in 20-way one-shot trials (Koch, Zemel & Salakhutdinov 2015, table 3).
 
-    python -m experiments.train --config=configs/omniglot_siamese_mlp.py --manual_dir=ARCHIVES --workdir=runs/siamese_mlp
+    python -m experiments.train --config=configs/omniglot_siamese_mlp.py --manual_dir=archives --workdir=runs/siamese_mlp
 
 Reached: docs/results.md. The paper says of this baseline only that it is a Siamese net of fully connected layers. Here: 28x28
 pixels, two hidden layers of 512 logistic units, 256 outputs, the weighted L1 comparison, Adam, distortions as in omniglot_koch.

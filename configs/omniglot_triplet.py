@@ -1,6 +1,6 @@
 """Triplets with semi-hard negatives (Schroff, Kalenichenko & Philbin 2015) on Omniglot, as Koch et al. 2015 split and test it.
 
-    python -m experiments.train --config=configs/omniglot_triplet.py:quick --manual_dir=ARCHIVES --workdir=runs/omniglot_triplet
+    python -m experiments.train --config=configs/omniglot_triplet.py:quick --manual_dir=archives --workdir=runs/omniglot_triplet
 
 Reached: docs/results.md, beside the 92.0 % of the convolutional Siamese net. Batches hold 4 drawings each of 32 characters,
 28x28; the tower is that of Vinyals et al. 2016, its outputs of length 1. `test` is the 20 published runs, `trials` Koch's

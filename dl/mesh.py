@@ -190,6 +190,23 @@ def to_device(local: Tree, sharding: NamedSharding, leading: tuple[int, ...]) ->
     return jax.tree.map(array, local)
 
 
+def to_host(tree: Tree, mesh: Mesh) -> Tree:
+    """The arrays on the host, one leaf after another, so that no device holds more than one of them whole.
+
+    Args:
+        tree: of global arrays. With several processes all of them call this, and all get everything.
+        mesh: on which the arrays lie.
+    """
+    whole = jax.jit(lambda leaf: leaf, out_shardings=replicated(mesh))
+
+    def fetch(leaf: Any) -> Any:
+        if jax.process_count() > 1:  # else the shards are put together on the host
+            leaf = whole(leaf).addressable_data(0)
+        return jax.device_get(leaf)
+
+    return jax.tree.map(fetch, tree)
+
+
 def local_slice(sharding: NamedSharding, shape: tuple[int, ...], dimension: int) -> np.ndarray:
     """Which indices of one dimension of a global array lie in this process, in increasing order."""
     indices = sharding.addressable_devices_indices_map(shape).values()

@@ -3,7 +3,7 @@
     ./dev install torch
     python -m experiments.benchmark                      # all cases
     python -m experiments.benchmark --cases=lenet5 --rounds=9 --json=benchmark.json
-    python -m experiments.benchmark --cases=input --images=DIR --size=224
+    python -m experiments.benchmark --cases=input --images=FOLDER --size=224
 
 A step is what the engine does in training: gather, convert, forward, backward, optimizer, metrics. PyTorch gets its batch as
 a ready tensor. `ratio` is PyTorch's time over this code's, the median over the rounds: above 1 is faster than PyTorch. `loop`

@@ -1,7 +1,7 @@
 """Converts published weights into a folder that the other programs take, and a trained run into a file for PyTorch.
 
     python -m experiments.convert --from=resnet50.pth --model=resnet50 --to=weights/resnet50
-    python -m experiments.convert --from=squeezenet_v1.0.npz --model=squeezenet --to=squeezenet.safetensors
+    python -m experiments.convert --from=squeezenet_v1.0_oihw_float32.npz --model=squeezenet --to=squeezenet.safetensors
     python -m experiments.convert --from=runs/cifar10_resnet20 --to=resnet20.pth
 
 Reads `.pth`, `.pt`, `.safetensors` and `.npz` with torchvision's names, a folder that it wrote, or the workdir of any run.

@@ -2,7 +2,7 @@
 
     python -m experiments.inspect --workdir=runs/lenet5 digit.png
     python -m experiments.inspect --workdir=runs/lenet5 --split=test --examples=4
-    python -m experiments.inspect --model=squeezenet --weights=squeezenet.npz --classes=synset_words.txt china flower
+    python -m experiments.inspect --model=squeezenet --weights=squeezenet_v1.0_oihw_float32.npz --classes=synset_words.txt china
     python -m experiments.inspect --model=vgg16 --weights=vgg16.pth --cam=conv5_3 --projected=conv3_1,pool5 photo.jpg
 
 Writes one page: first-layer filters; for each image the likeliest classes, input gradients, guided backpropagation, Grad-CAM,

@@ -1,6 +1,7 @@
-"""Starts a program as several processes of one machine, for tests and trials of what a cluster will do.
+r"""Starts a program as several processes of one machine, for tests and trials of what a cluster will do.
 
-    python -m experiments.launch --processes=2 --devices=2 -- python -m experiments.train --config=... --workdir=...
+    python -m experiments.launch --processes=2 --devices=2 \
+        -- python -m experiments.train --config=configs/digits_mlp.py --workdir=runs/two
 
 Each process gets --coordinator, --num_processes and --process_id added to its command. The first one's output is passed on as
 it is, lines of the others begin with their number. SIGTERM and SIGINT go to all of them; where one fails, the others are ended,
@@ -15,7 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from threading import Thread
-from typing import IO
+from typing import IO, Any
 
 from absl import flags
 
@@ -60,12 +61,13 @@ def launch(command: Sequence[str], processes: int, devices: int = 0) -> int:
             if process.poll() is None:
                 process.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         for i in range(processes):
             place = [f"--coordinator={coordinator}", f"--num_processes={processes}", f"--process_id={i}"]
             pipe = None if i == 0 else subprocess.PIPE
-            running.append(subprocess.Popen([*command, *place], env=environment, stdout=pipe, stderr=pipe, text=True))
+            how: Any = {"env": environment, "stdout": pipe, "stderr": pipe, "text": True}
+            running.append(subprocess.Popen([*command, *place], start_new_session=True, **how))  # else Ctrl-C comes twice
             readers += [Thread(target=_prefix, args=(i, *streams), daemon=True) for streams in _outputs(running[-1])]
         for reader in readers:
             reader.start()

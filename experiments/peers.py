@@ -82,14 +82,20 @@ class Peers:
         self.end()
 
 
-def leave(why: str, code: int = 1) -> None:
-    """Ends this process of several and tells the others why; does nothing where there is one.
+def tell_others(why: str) -> None:
+    """Tells the other processes, if there are any, why this one ends."""
+    for peers in _joined:
+        peers.tell(f"process {peers.number} of this run failed: {' '.join(why.split())}")
+
+
+def leave(why: str) -> None:
+    """Ends this process of several with code 1 and tells the others why; does nothing where there is one.
 
     Nothing waits for the others, as an ordinary exit would: they may be waiting for this one.
     """
-    for peers in _joined:
-        peers.tell(f"process {peers.number} of this run failed: {' '.join(why.split())}")
-        _exit(code)
+    tell_others(why)
+    if _joined:
+        _exit(1)
 
 
 def join(coordinator: str, number: int) -> str:

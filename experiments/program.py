@@ -31,10 +31,6 @@ def run(main: Callable[[list[str]], None]) -> None:
             main(argv)
         except UserError as error:
             fail(error)
-        except KeyboardInterrupt:
-            print("interrupted: the same command goes on from the last checkpoint.", file=sys.stderr)
-            peers.leave("interrupted", 130)
-            sys.exit(130)
 
     app.run(guarded, flags_parser=_parse)
 

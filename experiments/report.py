@@ -1,7 +1,7 @@
 """One page for a run, or for several side by side.
 
-    python -m experiments.report --workdir=DIR                     writes DIR/report/index.html
-    python -m experiments.report DIR DIR2 ... [--out=both.html]    writes one page that compares the runs
+    python -m experiments.report --workdir=runs/lenet5                        writes runs/lenet5/report/index.html
+    python -m experiments.report runs/lenet5 runs/mnist --out=both.html       writes one page that compares the runs
 
 Reads only what the runs left in their workdirs: neither JAX nor the dataset is needed, and a run may still be going on.
 """

@@ -1,6 +1,7 @@
 """Finds the images of a folder that are most like given ones, by the embedding that a run has learned.
 
-    python -m experiments.search --workdir=runs/people --images=FOLDER IMAGE [IMAGE ...] [--top=10] [--out=nearest.html]
+    python -m experiments.search --workdir=runs/people --images=FOLDER IMAGE
+    python -m experiments.search --workdir=runs/people --images=FOLDER --top=3 --out=nearest.html IMAGE
 
 Any run of the task `similarity` serves, with its own distance, and any of `classification`, by the Euclidean distance of its
 scores. Images are those of FOLDER and the folders in it; `--out` writes a page with their pictures.

@@ -20,6 +20,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from dl.errors import UserError
+from dl.signals import EXIT_CODES
 from experiments import program
 
 FLAGS = flags.FLAGS
@@ -36,12 +37,14 @@ def main(argv: list[str]) -> None:
     config = configured(FLAGS.config, {name: FLAGS[name].value for name in SETTINGS if FLAGS[name].present})
     out = checked(Path(FLAGS.out))
     if FLAGS.workdir:
-        painted = paint(config, out, Path(FLAGS.workdir).absolute(), FLAGS.manual_dir)
+        stopped = paint(config, out, Path(FLAGS.workdir).absolute(), FLAGS.manual_dir)
     else:
         with tempfile.TemporaryDirectory(prefix="stylize-") as folder:
-            painted = paint(config, out, Path(folder) / "run", FLAGS.manual_dir)
-    if not painted:
-        sys.exit("stopped: with --workdir the same command goes on." if not FLAGS.workdir else 0)
+            stopped = paint(config, out, Path(folder) / "run", FLAGS.manual_dir)
+    if stopped and not FLAGS.workdir:
+        print("nothing was kept: with --workdir the same command would go on.", file=sys.stderr)
+    if stopped:
+        sys.exit(EXIT_CODES[stopped])
 
 
 def configured(config: ConfigDict, given: Mapping[str, Any]) -> ConfigDict:
@@ -82,8 +85,8 @@ def checked(out: Path) -> Path:
     return out
 
 
-def paint(config: ConfigDict, out: Path, workdir: Path, manual_dir: str | None) -> bool:
-    """Trains in a workdir and writes the picture; False where SIGTERM stopped it.
+def paint(config: ConfigDict, out: Path, workdir: Path, manual_dir: str | None) -> str:
+    """Trains in a workdir and writes the picture; returns what stopped it (see `experiments.train.begin`), or "".
 
     Raises:
         UserError: a picture or weights are missing or do not fit, or the picture can't be written.
@@ -92,11 +95,11 @@ def paint(config: ConfigDict, out: Path, workdir: Path, manual_dir: str | None) 
     from PIL import Image
 
     from dl.report import artifacts
-    from experiments.train import train
+    from experiments.train import begin
 
-    result = train(config, workdir, None, manual_dir)
+    stopped, result = begin(config, workdir, None, manual_dir)
     if result is None:
-        return False
+        return stopped
     made: Any = artifacts.load(workdir)
     pixels = np.round(255 * made["test", "result"].pixels[0]).astype(np.uint8)
     try:
@@ -106,7 +109,7 @@ def paint(config: ConfigDict, out: Path, workdir: Path, manual_dir: str | None) 
     for row in made["test", "losses"].rows:
         print("  ".join(f"{cell!s:>15}" for cell in row))
     print(f"{out}: {pixels.shape[1]}x{pixels.shape[0]} pixels, {result['steps']} steps in {result['wall_seconds']:.0f} s")
-    return True
+    return ""
 
 
 SETTINGS = (

@@ -14,12 +14,14 @@ runs program i of them); afterwards the command without them only makes the tabl
 import shlex
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from dl.errors import Busy, UserError
+from dl.signals import EXIT_CODES
 from experiments import program
 
 if TYPE_CHECKING:
@@ -28,10 +30,11 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 FAILED = "failed.txt"  # in a workdir: why its last start failed
+FINISHED, FAILURE = "finished", "failed"  # statuses of a run; the others are those of EXIT_CODES, which end the sweep
 
 
 def main(argv: list[str]) -> None:
-    """Runs the sweep; exit code 1 where a run failed."""
+    """Runs the sweep; exit code 1 where a run failed, and that of experiments.train where one was stopped."""
     from dl.training import sweep
 
     grid = sweep.parse(FLAGS.grid)
@@ -43,8 +46,9 @@ def main(argv: list[str]) -> None:
     if FLAGS.job is not None and FLAGS.job >= len(plan):
         raise UserError(f"--job={FLAGS.job}: this grid has the jobs 0 to {len(plan) - 1}.")
     program.start_jax()
-    if run(FLAGS.config, grid, plan, Path(FLAGS.workdir).absolute(), FLAGS.data_dir, FLAGS.manual_dir, FLAGS.job):
-        sys.exit(1)
+    status = run(FLAGS.config, grid, plan, Path(FLAGS.workdir).absolute(), FLAGS.data_dir, FLAGS.manual_dir, FLAGS.job)
+    if status != FINISHED:
+        sys.exit(EXIT_CODES.get(status, 1))
 
 
 def commands(count: int) -> list[str]:
@@ -55,11 +59,11 @@ def commands(count: int) -> list[str]:
 
 def run(
     config: Any, grid: "Grid", plan: "list[Group]", workdir: Path, data_dir: str | None, manual_dir: str | None, job: int | None
-) -> bool:
+) -> str:
     """Runs what is not finished yet (of program `job` alone, if given), then writes and prints the table.
 
     Returns:
-        Whether a run failed; what SIGTERM stopped did not.
+        "SIGTERM" or "Ctrl-C" where one of them stopped the sweep, else "failed" where a run failed, else "finished".
 
     Raises:
         Busy: another sweep, or a run of its own, is writing to a folder of this one.
@@ -69,13 +73,18 @@ def run(
 
     with sweep.alone(workdir, job):
         _check_folders(config, grid, plan, workdir)
-        statuses = []
+        statuses: list[str] = []
         for number, group in enumerate(plan):
-            if job in (None, number) and "stopped" not in statuses:
+            if job in (None, number) and worst(statuses) not in EXIT_CODES:
                 print(f"[{number + 1}/{len(plan)}]", end=" ")
                 statuses.append(_run_group(config, grid, group, workdir, data_dir, manual_dir))
         _tabulate(grid, plan, workdir)
-    return "failed" in statuses
+    return worst(statuses)
+
+
+def worst(statuses: Sequence[str]) -> str:
+    """What stopped a run, else "failed" where one failed, else "finished"."""
+    return next((status for status in (*EXIT_CODES, FAILURE) if status in statuses), FINISHED)
 
 
 def _tabulate(grid: "Grid", plan: "list[Group]", workdir: Path) -> None:
@@ -96,7 +105,7 @@ def _run_group(config: Any, grid: "Grid", group: "Group", workdir: Path, data_di
     """Trains a group, and where it fails each of its runs alone: one that diverges stops its whole program.
 
     Returns:
-        "finished", "failed" or "stopped" (by SIGTERM).
+        "finished", "failed", or what stopped it.
     """
     from dl.training import sweep
 
@@ -104,18 +113,18 @@ def _run_group(config: Any, grid: "Grid", group: "Group", workdir: Path, data_di
     print(f"{folder.name}: {len(group.rates) * len(group.seeds)} in one program", flush=True)
     if (folder / "result.json").exists():
         print("finished already")
-        return "finished"
+        return FINISHED
     if not parts:
         status = _train(sweep.configure(config, group), folder, data_dir, manual_dir)
         parts = sweep.split(group)
-        if status != "failed" or len(parts) == 1 or not (folder / "metrics.jsonl").exists():
+        if status != FAILURE or len(parts) == 1 or not (folder / "metrics.jsonl").exists():
             return status
         print("now its runs one by one", flush=True)
-    statuses = []
+    statuses: list[str] = []
     for part in parts:
-        if "stopped" not in statuses:
+        if worst(statuses) not in EXIT_CODES:
             statuses.append(_run_group(config, grid, part, workdir, data_dir, manual_dir))
-    return next((status for status in ("stopped", "failed") if status in statuses), "finished")
+    return worst(statuses)
 
 
 def _train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | None) -> str:
@@ -127,7 +136,7 @@ def _train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | No
     """
     import jax
 
-    from experiments.train import train
+    from experiments.train import begin
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +144,7 @@ def _train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | No
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}. Give another --workdir, or free some space.") from error
     try:
-        return "finished" if train(config, folder, data_dir, manual_dir) else "stopped"
+        return begin(config, folder, data_dir, manual_dir)[0] or FINISHED
     except Busy:
         raise
     except UserError as error:
@@ -150,7 +159,7 @@ def _train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | No
         (folder / FAILED).write_text(message + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}. Give another --workdir, or free some space.") from error
-    return "failed"
+    return FAILURE
 
 
 def _started_parts(grid: "Grid", group: "Group", workdir: Path) -> "list[Group]":

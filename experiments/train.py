@@ -1,7 +1,7 @@
 """Trains an experiment; started again in the same workdir, it goes on where it stopped.
 
-python -m experiments.train --config=configs/digits_lenet5.py:quick --workdir=runs/digits
-python -m experiments.train --config=configs/mnist_mlp.py --workdir=runs/mlp --config.replicas=3 --manual_dir=archives
+    python -m experiments.train --config=configs/digits_lenet5.py:quick --workdir=runs/digits
+    python -m experiments.train --config=configs/mnist_mlp.py --workdir=runs/mlp --config.replicas=3 --manual_dir=archives
 
 Exit codes: 0 finished, 1 a mistake (one line on stderr), 75 stopped by SIGTERM, 130 stopped by Ctrl-C: after these two the same
 command goes on.
@@ -14,19 +14,20 @@ from typing import Any
 
 from absl import flags
 
+from dl.signals import EXIT_CODES
 from experiments import program
 
 FLAGS = flags.FLAGS
 
 
-EXIT_CODES = {"SIGTERM": 75, "Ctrl-C": 130}  # 75 is EX_TEMPFAIL: a scheduler may start the same command again
-
-
 def main(argv: list[str]) -> None:
     """Trains, evaluates, and writes result and report; what stopped the run is in the exit code."""
     program.start_jax()
+    from dl.training import trace
+
+    profile = trace.parse(FLAGS.profile)
     workdir = Path(FLAGS.workdir).absolute()
-    stopped, result = begin(FLAGS.config, workdir, FLAGS.data_dir, FLAGS.manual_dir, FLAGS.override_config)
+    stopped, result = begin(FLAGS.config, workdir, FLAGS.data_dir, FLAGS.manual_dir, FLAGS.override_config, profile)
     if result:
         summarise(result, workdir)
     if stopped:
@@ -48,19 +49,24 @@ def train(
 
 
 def begin(
-    config: Any, workdir: Path, data_dir: str | None, manual_dir: str | None, override: bool = False
+    config: Any,
+    workdir: Path,
+    data_dir: str | None,
+    manual_dir: str | None,
+    override: bool = False,
+    profile: tuple[int, int] | None = None,
 ) -> tuple[str, dict[str, Any] | None]:
-    """Trains as `train` does.
+    """Trains as `train` does; of the steps `profile`, (first, last), a trace is written to `workdir/profile`.
 
     Returns:
-        What stopped the run, a key of `EXIT_CODES`, or "" where it finished; what `train` returns.
+        What stopped the run, a key of `dl.signals.EXIT_CODES`, or "" where it finished; what `train` returns.
     """
     import jax
 
     from dl import report
     from dl.config import variants
     from dl.data.ragged import notes
-    from dl.training import resume
+    from dl.training import resume, trace
     from dl.training import workdir as folder
     from dl.training.assembly import assemble
     from dl.training.loop import train as loop
@@ -73,11 +79,12 @@ def begin(
         folders = {"data_dir": data_dir, "manual_dir": manual_dir}
         begun = resume.start(experiment, workdir, folders, override, command())
         total = sum(phase.steps for phase in experiment.task.phases)
+        trace.check(profile, total)
         rates = 1 + max(rate for _, rate in variants(config))
         progress = Progress(total, first, rates)
         for sentence in notes(experiment.dataset.splits):
             progress.note(sentence)
-        trained = loop(experiment, workdir, progress)
+        trained = loop(experiment, workdir, progress, profile)
         if not trained.finished:
             if first:
                 print(f"stopped by {trained.stopped_by}, saved at step {trained.step}: start the same command again to go on.")
@@ -100,9 +107,7 @@ def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
     from dl.training.result import best, result
     from dl.training.workdir import write_json
 
-    gather = jax.jit(lambda tree: tree, out_shardings=meshes.replicated(experiment.mesh))
-    params = jax.device_get(gather(trained.state.params))
-    shown = jax.device_get(gather(trained.state.evaluated()))
+    params, shown = meshes.to_host((trained.state.params, trained.state.evaluated()), experiment.mesh)
     content = result(experiment.config, experiment.task.phases, trained.step, params, trained.evaluated, trained.seconds)
     content["best"] = best(experiment, workdir)
     evaluators = experiment.task.evaluators.values()
@@ -134,4 +139,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
     flags.register_validator("workdir", bool, "--workdir is empty: give the folder of the run.")
     flags.DEFINE_bool("override_config", False, "Go on in a workdir that holds another configuration.")
+    flags.DEFINE_string("profile", "", "FROM:TO: write a trace of these steps to the workdir's folder profile.")
     program.run(main)

@@ -1,6 +1,6 @@
 """Trains the classifier that came before the networks, a bag of visual words, on the data of a configuration.
 
-    python -m experiments.visual_words --config=configs/cifar10_transfer.py:words --workdir=runs/cifar10_words --manual_dir=DIR
+    python -m experiments.visual_words --config=configs/cifar10_transfer.py:words --workdir=runs/words --manual_dir=archives
 
 Nothing is learned by gradients, so it is no task of the engine; but data, replicas (`config.replicas`),
 `result.json` and report are those of every run. `config.task` is {"name": "visual_words"} with the settings of

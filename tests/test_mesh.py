@@ -1,5 +1,7 @@
 """What the devices are does not matter to what is learned; what lies where does matter to memory."""
 
+import gc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -189,3 +191,30 @@ def test_a_block_of_batches_is_the_same_on_every_mesh(given):
 def test_replicate_must_be_a_way_there_is():
     with pytest.raises(UserError, match=r"unknown way to replicate 'vmp'. Did you mean 'vmap'\?"):
         experiment("painting", settings(replicate="vmp")).target()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_state_comes_to_the_host_one_leaf_after_another(processes, monkeypatch):
+    """Of several processes each leaf is gathered, and let go before the next one is."""
+    leaves = {f"layer{i}": np.arange(i, i + 64 * 1024, dtype=np.float32).reshape(1, 64, 1024) for i in range(6)}
+    config = settings()
+    config.mesh.update(data=1, fsdp=8)
+    built = mesh.build(config.mesh.to_dict(), 1)
+    sharded = jax.device_put(leaves, mesh.place(leaves, built))
+    first, get, held = jax.devices()[0], jax.device_get, []
+
+    def recorded(leaf):
+        shards = [shard for array in jax.live_arrays() for shard in array.addressable_shards if shard.device == first]
+        held.append(sum({shard.data.unsafe_buffer_pointer(): shard.data.nbytes for shard in shards}.values()))
+        return get(leaf)
+
+    gc.collect()
+    recorded(())
+    monkeypatch.setattr(jax, "device_get", recorded)
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    fetched = mesh.to_host(sharded, built)
+    jax.tree.map(np.testing.assert_array_equal, fetched, leaves)
+    assert all(isinstance(leaf, np.ndarray) for leaf in fetched.values())
+    size = leaves["layer0"].nbytes
+    assert held[0] >= 6 * size // 8 and len(held) == 7
+    assert max(held) - held[0] == (0 if processes == 1 else size)

@@ -2,52 +2,40 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
 
 import jax
 
-NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
-INTERRUPTED = 130  # exit code of a process that Ctrl-C ended at once
+from dl import signals
 
 
 @contextmanager
 def watch() -> Iterator[Callable[[int], str]]:
     """Gives `stop(step)`: "SIGTERM" or "Ctrl-C" where one of them asked to stop after this step, else "".
 
-    A KeyboardInterrupt can be swallowed where it is raised inside a callback of JAX, so a handler only remembers. A second
-    Ctrl-C ends the process at once. With several processes all of them agree on the step.
+    A second Ctrl-C ends the process at once. With several processes all of them agree on the step.
     """
-    received: list[int] = []
+    received: list[signal.Signals] = []
 
-    def remember(number: int, frame: Any) -> None:
+    def remember(number: signal.Signals) -> None:
         if number == signal.SIGINT and signal.SIGINT in received:
-            sys.stderr.write("interrupted: the same command goes on from the last checkpoint.\n")
-            sys.stderr.flush()
-            os._exit(INTERRUPTED)
+            signals.leave("stopped by Ctrl-C: the same command goes on from the last checkpoint.", number)
         received.append(number)
         if number == signal.SIGINT:
-            sys.stderr.write("stopping after this step; Ctrl-C again ends at once.\n")
+            os.write(2, b"stopping after this step; Ctrl-C again ends at once.\n")
             if jax.process_count() > 1:  # JAX listens to SIGTERM, and tells the other processes
                 signal.raise_signal(signal.SIGTERM)
 
-    watched = (signal.SIGINT,) if jax.process_count() > 1 else (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, remember) for number in watched}
+    undo = signals.listen((signal.SIGINT,) if jax.process_count() > 1 else (signal.SIGINT, signal.SIGTERM), remember)
     try:
-        yield (
-            _agreed(received)
-            if jax.process_count() > 1
-            else lambda step: NAMES[signal.Signals(received[0])] if received else ""
-        )
+        yield _agreed(received) if jax.process_count() > 1 else lambda step: signals.NAMES[received[0]] if received else ""
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        undo()
 
 
-def _agreed(received: list[int]) -> Callable[[int], str]:
+def _agreed(received: list[signal.Signals]) -> Callable[[int], str]:
     from jax.experimental import multihost_utils
 
     calls = count()  # the processes agree on a number that must come, so they count dispatches, not steps
@@ -55,6 +43,6 @@ def _agreed(received: list[int]) -> Callable[[int], str]:
     def stop(step: int) -> str:
         if not multihost_utils.reached_preemption_sync_point(next(calls)):
             return ""
-        return NAMES[signal.SIGINT] if received else NAMES[signal.SIGTERM]
+        return signals.NAMES[signal.SIGINT] if received else signals.NAMES[signal.SIGTERM]
 
     return stop

@@ -85,7 +85,10 @@ def _add(config: ConfigDict, key: str) -> None:
         if part in holder:
             continue
         section = _find(path)
-        known = section.takes(holder.to_dict()) if section else _inside(config, path)
+        if path == "dataset.splits":  # one may add a split under any name
+            known: Settings = {part: placeholder(str)}
+        else:
+            known = section.takes(holder.to_dict()) if section else _inside(config, path)
         if part not in known:
             raise _no_such_key(key, part, {*holder, *known})
         holder[part] = ConfigDict(known[part]) if isinstance(known[part], Mapping) else known[part]

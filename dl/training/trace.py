@@ -20,9 +20,15 @@ def parse(text: str) -> tuple[int, int] | None:
     if not text:
         return None
     first, _, last = text.partition(":")
-    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
+    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
         raise UserError(f"--profile={text}: write FROM:TO, two steps, such as --profile=100:120.")
     return int(first), int(last)
+
+
+def check(steps: tuple[int, int] | None, total: int) -> None:
+    """Raises UserError where a run of `total` steps takes none of those to trace."""
+    if steps and steps[0] >= total:
+        raise UserError(f"--profile={steps[0]}:{steps[1]}: the run has {total} steps, so there is nothing to trace.")
 
 
 @contextmanager

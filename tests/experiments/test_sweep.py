@@ -2,19 +2,25 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import experiments.train
 from dl.config import base, variants
 from dl.errors import UserError
 from dl.report import sweep as results
+from dl.signals import EXIT_CODES
 from dl.training import sweep
 from dl.training.workdir import open_for_writing
 from experiments import sweep as program
 from experiments.train import train
+from tests.experiments.digits import get_config as digits
+from tests.experiments.programs import CONFIG, end, until
+from tests.experiments.programs import start as start_program
 
 ROOT = Path(__file__).parents[2]
 RATE = "optimizer.learning_rate"
@@ -35,8 +41,8 @@ def start(config, grid, workdir, limit=8, job=None):
     """Runs the sweep; whether a run failed, and its table."""
     read = sweep.parse(grid)
     sweep.check(config, read)
-    failed = program.run(config, read, sweep.groups(config, read, limit), workdir, None, None, job)
-    return failed, json.loads((workdir / "table.json").read_text())
+    status = program.run(config, read, sweep.groups(config, read, limit), workdir, None, None, job)
+    return status == program.FAILURE, json.loads((workdir / "table.json").read_text())
 
 
 def test_a_grid_is_python_literals_or_text():
@@ -154,6 +160,31 @@ def test_one_that_diverges_does_not_take_the_others_with_it(config, tmp_path, ca
     assert start(config, grid, tmp_path)[0]
     assert os.stat(finished).st_mtime_ns == before
     assert "in one program\nfinished already" in capsys.readouterr().out
+
+
+def test_what_stops_a_run_stops_the_sweep(config, tmp_path, monkeypatch):
+    """Exit codes are those of experiments.train."""
+    plan = sweep.groups(config, sweep.parse("batch_size=16,32"), 8)
+
+    def run():
+        return program.run(config, sweep.parse("batch_size=16,32"), plan, tmp_path, None, None, None)
+
+    for name in ("SIGTERM", "Ctrl-C"):
+        monkeypatch.setattr(experiments.train, "begin", lambda *given, name=name: (name, None))
+        assert run() == name and EXIT_CODES[name] > 1
+        table = json.loads((tmp_path / "table.json").read_text())
+        assert [row["status"] for row in table] == ["not run", "not run"]
+
+
+def test_a_sweep_that_sigterm_stops_says_so_and_goes_on(tmp_path):
+    command = [f"--config={CONFIG}", f"--workdir={tmp_path}", "--grid=batch_size=16,32"]
+    process = start_program("sweep", *command)
+    until(lambda: len(list(tmp_path.glob("*/checkpoints/10"))) > 0, process)
+    process.send_signal(signal.SIGTERM)
+    stopped = end(process)
+    assert stopped.returncode == 75 and "stopped by SIGTERM, saved at step" in stopped.stdout, stopped.stderr
+    failed, table = start(digits(), "batch_size=16,32", tmp_path)
+    assert not failed and [row["status"] for row in table] == ["finished", "finished"]
 
 
 def test_one_job_of_several(config, tmp_path):

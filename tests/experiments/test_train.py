@@ -12,9 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dl.errors import UserError
 from dl.interop.classifier import load
+from dl.training import trace
 from dl.training.workdir import read_config
+from experiments import train as program
 from experiments.evaluate import evaluate
+from tests.experiments.digits import get_config as digits
 from tests.experiments.programs import (
     CONFIG,
     REPOSITORY,
@@ -36,6 +40,14 @@ def undisturbed(tmp_path_factory):
     """The workdir of a run from start to end without a stop, and what it printed."""
     workdir = tmp_path_factory.mktemp("undisturbed") / "run"
     return workdir, train(workdir).stdout
+
+
+@pytest.fixture
+def interruptible():
+    """Programs that a test starts hear Ctrl-C, also where the tests themselves run in a shell's background and do not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_what_a_run_leaves_in_its_workdir(undisturbed):
@@ -88,17 +100,80 @@ def test_killed_while_a_checkpoint_is_being_written(undisturbed, workdir):
     same_run(workdir, undisturbed[0])
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(undisturbed, workdir):
+@pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGTERM, "SIGTERM", 75), (signal.SIGINT, "Ctrl-C", 130)])
+def test_a_signal_saves_and_the_same_command_goes_on(number, name, code, undisturbed, workdir, interruptible):
     process = start("train", f"--config={CONFIG}", f"--workdir={workdir}")
     until(lambda: (workdir / "metrics.jsonl").exists() and '"step": 10' in (workdir / "metrics.jsonl").read_text(), process)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     stopped = end(process)
-    assert stopped.returncode == 75 and stopped.stderr == ""  # EX_TEMPFAIL: start the same command again
+    assert stopped.returncode == code  # 75 is EX_TEMPFAIL: start the same command again
+    assert stopped.stderr == ("stopping after this step; Ctrl-C again ends at once.\n" if name == "Ctrl-C" else "")
     step = checkpoints(workdir)[-1]
-    assert f"stopped by SIGTERM, saved at step {step}: start the same command again to go on." in stopped.stdout
+    assert f"stopped by {name}, saved at step {step}: start the same command again to go on." in stopped.stdout
     assert 10 <= step < 60 and not (workdir / "result.json").exists()
     train(workdir)
     same_run(workdir, undisturbed[0])
+
+
+def test_a_second_ctrl_c_ends_a_step_that_takes_for_ever(interruptible):
+    """The main thread is inside of JAX, where no handler of Python's runs."""
+    script = """if True:
+        import jax
+        from dl.training.preemption import watch
+        with watch():
+            print("ready", flush=True)
+            jax.jit(lambda x: jax.lax.while_loop(lambda x: x >= 0, lambda x: (x + 1) % 1000, x))(0).block_until_ready()
+    """
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=-1, stderr=-1, text=True)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == "stopping after this step; Ctrl-C again ends at once.\n"
+    process.send_signal(signal.SIGINT)
+    ended = end(process, timeout=20)
+    assert (ended.returncode, ended.stderr) == (130, "stopped by Ctrl-C: the same command goes on from the last checkpoint.\n")
+
+
+def listens(process) -> bool:
+    """Whether the program, which begins with that, has set its handlers: Python sets none for SIGTERM."""
+    (caught,) = (line.split()[1] for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "SigCgt" in line)
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux, to see when a process has a handler")
+@pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGTERM, "SIGTERM", 75), (signal.SIGINT, "Ctrl-C", 130)])
+def test_a_signal_before_the_first_step_is_one_line(number, name, code, workdir, interruptible):
+    for seconds in (0, 0.5):
+        process = start("train", f"--config={CONFIG}", f"--workdir={workdir}", "--config.steps=1000000")
+        until(lambda process=process: listens(process), process)
+        time.sleep(seconds)
+        process.send_signal(number)
+        ended = end(process, timeout=20)
+        assert ended.returncode == code and ended.stdout == ""
+        line = f"stopped by {name}: a training goes on from its last checkpoint when the same command is started again.\n"
+        assert ended.stderr == line
+
+
+@pytest.mark.slow
+def test_no_ctrl_c_of_twenty_is_swallowed(undisturbed, tmp_path, interruptible):
+    """At random moments, from the first import to the report."""
+    rng = random.Random(1)
+    begin = time.monotonic()
+    train(tmp_path / "timed")
+    whole, stopped, number = time.monotonic() - begin, 0, 0
+    while stopped < 20:
+        workdir, number = tmp_path / str(number), number + 1
+        while not (workdir / "result.json").exists() and stopped < 20:
+            process = start("train", f"--config={CONFIG}", f"--workdir={workdir}")
+            until(lambda process=process: listens(process), process)
+            time.sleep(rng.uniform(0, whole))
+            process.send_signal(signal.SIGINT)
+            ended = end(process, timeout=120)
+            assert "Traceback" not in ended.stderr and "Fatal" not in ended.stderr
+            assert ended.returncode == 130 or (ended.returncode == 0 and (workdir / "result.json").exists())
+            stopped += ended.returncode == 130
+        train(workdir)
+        same_run(workdir, undisturbed[0])
 
 
 def test_a_damaged_checkpoint_is_named_and_the_end_is_the_same(undisturbed, workdir):
@@ -142,6 +217,25 @@ def test_relative_paths_as_a_user_types_them(undisturbed, tmp_path, monkeypatch)
     given = {"env": environment, "cwd": tmp_path, "capture_output": True, "text": True}
     ended = subprocess.run([sys.executable, "-m", "experiments.inspect", "--workdir=run", "--methods=gradients"], **given)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_trace_of_some_steps(workdir):
+    config = digits()
+    config.steps = 10
+    config.mesh.update(replica=1, data=1)
+    program.begin(config, workdir, None, None, profile=trace.parse("5:10"))
+    assert list((workdir / "profile").rglob("*.xplane.pb"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("5", "write FROM:TO"), ("5:5", "write FROM:TO"), ("-1:5", "write"), ("²:5", "write"), ("60:70", "the run has 60 steps")],
+)
+def test_steps_to_trace_that_are_none(given, said, workdir):
+    with pytest.raises(UserError, match=rf"^--profile={given}: .*{said}") as error:
+        if (steps := trace.parse(given)) is not None:
+            program.begin(digits(), workdir, None, None, profile=steps)
+    assert "\n" not in str(error.value) and not (workdir / "checkpoints").exists()
 
 
 def test_two_runs_cannot_write_to_one_workdir(workdir):

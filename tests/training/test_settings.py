@@ -131,3 +131,11 @@ def test_every_task_and_every_config_is_in_the_tables():
         flags = {**names, "dataset.batches": made.dataset.batches}
         flags |= {f"{s}.{key}": "" for s in ("model", "optimizer", "dataset") for key in made[s] if f"{s}.{key}" not in flags}
         prepare(base(), flags)
+
+
+def test_a_split_is_added_by_flag_under_any_name():
+    config = base()
+    given = {"dataset.splits.train": "train[:90%]", "dataset.splits.validation": "train[90%:]"}
+    assert prepare(config, given) == []
+    config.update_from_flattened_dict(given)
+    assert config.dataset.splits.to_dict() == {"train": "train[:90%]", "validation": "train[90%:]", "test": "test"}

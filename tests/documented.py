@@ -1,0 +1,94 @@
+"""The commands that the documentation gives, and a folder to type them in."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from tests.conftest import REPOSITORY
+
+_BEGINS = r"(?:python|pip|make|git|tensorboard|\./\w+|\.venv/\S+|--[a-z][\w.]*)\b"
+SQUEEZENET = "squeezenet_v1.0_oihw_float32.npz"
+
+
+class Command(NamedTuple):
+    """A command as it is written. `where`: the file."""
+
+    where: str
+    text: str
+
+    @property
+    def words(self) -> list[str]:
+        return shlex.split(self.text)
+
+    @property
+    def program(self) -> str:
+        """`train` of `python -m experiments.train`; empty for what is none of ours."""
+        match = re.match(r"python -m experiments\.(\w+)", self.text)
+        return match[1] if match else ""
+
+    @property
+    def flags(self) -> list[str]:
+        """What follows the program."""
+        return self.words[3:]
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
+
+
+def documented() -> list[Command]:
+    """Every command of README.md, docs/ (but for results.md, which shows commands of the past) and of the docstrings on top of
+    configs and programs, each once."""
+    pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+    programs = [*sorted((REPOSITORY / "configs").glob("*.py")), *sorted((REPOSITORY / "experiments").glob("*.py"))]
+    found: dict[str, Command] = {}
+    for path in (*pages, *programs):
+        text = path.read_text()
+        if path.suffix == ".py":
+            text = text.split('"""')[1]
+        if path.name != "results.md":
+            for command in commands(text):
+                found.setdefault(command, Command(str(path.relative_to(REPOSITORY)), command))
+    return list(found.values())
+
+
+def commands(text: str) -> list[str]:
+    """The commands in indented and fenced blocks and, those of python, in the prose; without remarks beside them."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    blocks = re.findall(rf"^(?: {{4,}})({_BEGINS}.*)$", joined, re.MULTILINE)
+    fenced = [
+        line.strip() for block in re.findall(r"^```(?:sh|bash)?\n(.*?)^```", joined, re.M | re.S) for line in block.splitlines()
+    ]
+    inline = re.findall(r"`(python -m [^`]+)`", joined)
+    return [re.split(r"\s{2,}|\s#", line)[0].strip() for line in (*blocks, *fenced, *inline)]
+
+
+def make_desk(folder: Path, archives: Path | None) -> None:
+    """Puts into a folder what the documentation names: the configs, pictures, a text, a folder of people, archives."""
+    folder.mkdir(exist_ok=True)
+    (folder / "configs").symlink_to(REPOSITORY / "configs")
+    rng = np.random.default_rng(0)
+
+    def picture(name: str, channels: int = 3, side: int = 32) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (side, side, channels), np.uint8)
+        Image.fromarray(pixels.squeeze()).save(folder / name)
+
+    for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg"):
+        picture(name)
+    picture("digit.png", channels=1, side=8)
+    for name in ("portrait_map.png", "doodle.png"):
+        pixels = np.zeros((32, 32, 3), np.uint8)
+        pixels[:16] = 255
+        Image.fromarray(pixels).save(folder / name)
+    for person in range(30):
+        for number in range(3):
+            picture(f"FOLDER/p{person:02d}/{number}.png", channels=1, side=16)
+    (folder / "my.txt").write_text("the cat sat on the mat and the dog on the log. " * 400)
+    (folder / "synset_words.txt").write_text("".join(f"n{i:08d} class {i}\n" for i in range(1000)))
+    if archives:
+        (folder / "archives").symlink_to(archives)
+        (folder / SQUEEZENET).symlink_to(archives / "squeezenet_imagenet" / SQUEEZENET)

@@ -9,16 +9,33 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.experiments.warm import Fork
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = "tests/experiments/digits.py"
+FORKS = sys.platform == "linux"  # elsewhere a fork of a process with system libraries loaded is not safe
 CLOCK = ("examples_per_second", "seconds")
 
 
 def start(
-    program: str, *flags: object, devices: int = 1, launcher: tuple[str, ...] = (), shell: str = "", **options
-) -> subprocess.Popen:
-    """Starts `python -m experiments.PROGRAM FLAGS`, where given under a launcher, or after commands of a shell."""
-    command = [sys.executable, "-m", f"experiments.{program}", *map(str, flags)]
+    program: str,
+    *flags: object,
+    devices: int = 1,
+    fresh: bool = False,
+    launcher: tuple[str, ...] = (),
+    shell: str = "",
+    **options,
+) -> subprocess.Popen | Fork:
+    """Starts `python -m experiments.PROGRAM FLAGS`, where given under a launcher, or after commands of a shell.
+
+    It is a fork of a warm process, which saves seconds of imports, unless it is to be `fresh` or to be started in some other way
+    than the usual one.
+    """
+    module = program if "." in program else f"experiments.{program}"
+    discards = options.get("stdout") == subprocess.DEVNULL and len(options) == 1
+    if FORKS and not (fresh or launcher or shell) and (not options or discards):
+        return Fork(module, [*map(str, flags)], devices)
+    command = [sys.executable, "-m", module, *map(str, flags)]
     if launcher:
         command = [sys.executable, "-m", "experiments.launch", *launcher, "--", *command]
     if shell:
@@ -32,7 +49,7 @@ def start(
     return subprocess.Popen(command, cwd=REPOSITORY, **{**defaults, **options})
 
 
-def end(process: subprocess.Popen, timeout: float = 240) -> subprocess.CompletedProcess:
+def end(process: subprocess.Popen | Fork, timeout: float = 240) -> subprocess.CompletedProcess:
     """Waits for it."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -49,7 +66,7 @@ def train(workdir: Path, *flags: object, config: str = CONFIG, **options) -> sub
     return ended
 
 
-def until(condition: Callable[[], bool], process: subprocess.Popen, timeout: float = 120) -> None:
+def until(condition: Callable[[], bool], process: subprocess.Popen | Fork, timeout: float = 120) -> None:
     """Waits until a condition holds while the process runs."""
     begin = time.monotonic()
     while not condition():

@@ -1,4 +1,4 @@
-"""Every file in configs/, in its variant for tests: trained, killed, taken up again, evaluated and reported."""
+"""Every file in configs/, in its variant for tests: trained, stopped or killed, resumed, evaluated and reported."""
 
 import json
 import runpy
@@ -12,10 +12,23 @@ from dl.training import loop
 from dl.training.assembly import assemble
 from dl.training.progress import Progress
 from dl.training.workdir import read_metrics
-from experiments import report
 from tests.experiments.programs import CLOCK, REPOSITORY, end, kill_after_first_checkpoint, result, same_run, start, train
 
 CONFIGS = sorted(path.stem for path in (REPOSITORY / "configs").glob("*.py"))
+KILLED = {  # also by the fast tests: one of every kind of state
+    "cifar10_resnet20",  # running statistics
+    "mnist_gan",  # two networks in turn
+    "tiny_shakespeare_lstm",  # a carry from batch to batch
+    "mnist_sda",  # phases of pretraining
+    "style_transfer",  # an image is what is trained
+    "omniglot_siamese_mlp",  # pairs
+    "digits_lenet5",  # replicas
+}
+
+
+def slow_unless(fast: bool, name: str):
+    """A parameter of tests that is left to `-m slow` unless it is one of the fast ones."""
+    return pytest.param(name, marks=() if fast else pytest.mark.slow)
 
 
 @pytest.fixture
@@ -25,26 +38,41 @@ def data() -> list[str]:
     return [f"--manual_dir={folder}"] if folder.is_dir() else []
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_trained_killed_taken_up_again_evaluated_and_reported(name, data, tmp_path):
+def check_the_end(killed: Path, undisturbed: Path, evaluated: dict) -> None:
+    """Asserts that two runs are one, that the evaluation found what the run did, and that there is a page."""
+    same_run(killed, undisturbed)
+    reached = result(killed)
+    assert evaluated["step"] == reached["steps"]
+    expected = reached["metrics"][evaluated["split"]]
+    assert expected
+    for metric in expected:
+        assert evaluated[metric]["values"] == pytest.approx(expected[metric]["values"], rel=1e-6, abs=1e-9)
+    page = (killed / "report" / "index.html").read_text()
+    assert killed.name in page and "<svg" in page
+
+
+@pytest.mark.parametrize("name", [slow_unless(name in KILLED, name) for name in CONFIGS])
+def test_trained_killed_resumed_evaluated_and_reported(name, data, tmp_path):
     config = f"configs/{name}.py:smoke"
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     kill_after_first_checkpoint(killed, *data, config=config)
     train(killed, *data, config=config)
     train(undisturbed, *data, config=config)
-    same_run(killed, undisturbed)
 
-    reached = result(killed)
-    split = "test" if "test" in reached["metrics"] else next(iter(reached["metrics"]))
+    metrics = result(killed)["metrics"]
+    split = "test" if "test" in metrics else next(iter(metrics))
     evaluated = end(start("evaluate", f"--workdir={killed}", f"--split={split}", "--json", *data))
     assert evaluated.returncode == 0, evaluated.stderr
-    numbers = json.loads(evaluated.stdout)
-    assert numbers["step"] == reached["steps"]
-    for metric, expected in reached["metrics"][split].items():
-        assert numbers[metric]["values"] == pytest.approx(expected["values"], rel=1e-6, abs=1e-9)
+    check_the_end(killed, undisturbed, json.loads(evaluated.stdout))
 
-    page = Path(report.write([str(killed)])).read_text()
-    assert killed.name in page and "<svg" in page
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in KILLED])
+def test_trained_stopped_resumed_evaluated_and_reported(name, data, tmp_path):
+    """Both runs and the evaluation in one process, which costs a quarter; `-m slow` kills processes of all configs."""
+    ended = end(start("tests.experiments.interrupted", f"--config=configs/{name}.py:smoke", f"--workdir={tmp_path}", *data))
+    assert ended.returncode == 0, ended.stderr
+    assert "stopped by SIGTERM" in ended.stdout and "resumed at step" in ended.stdout
+    check_the_end(tmp_path / "stopped", tmp_path / "undisturbed", json.loads(ended.stdout.splitlines()[-1]))
 
 
 def first_steps(name: str, devices: int, workdir: Path, manual_dir: str | None) -> list[dict]:

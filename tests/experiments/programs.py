@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from dl.training.workdir import PARTIAL
 from tests.experiments.warm import Fork
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -98,9 +99,9 @@ def result(workdir: Path) -> dict:
 
 
 def lines(workdir: Path) -> list[dict]:
-    """metrics.jsonl, without what depends on the clock."""
-    text = (workdir / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in CLOCK} for line in text]
+    """metrics.jsonl, without what depends on the clock, and without the sums where a run was stopped between two lines."""
+    everything = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in CLOCK} for line in everything if PARTIAL not in line]
 
 
 def same_run(a: Path, b: Path) -> None:

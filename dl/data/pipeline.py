@@ -94,7 +94,7 @@ def train_stream(config: ConfigDict, source: Source, mesh: Mesh) -> Stream:
             f"{config.microbatches} microbatches: make it a multiple of {parts}."
         )
     settings = config.dataset.to_dict()
-    on_device = jax.default_backend() != "cpu" and source.resident and _bytes(source) <= RESIDENT_BYTES
+    on_device = meshes.on_accelerator() and source.resident and _bytes(source) <= RESIDENT_BYTES
     constants = _put_whole(source, mesh) if on_device else {}
     make = registry.find("dl.data.batches", "way to make batches", settings["batches"])
     reads = tuple(make(source, seed, config.batch_size, settings, on_device) for seed, _ in variants(config))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dl.training.workdir import PARTIAL
-from tests.experiments.warm import Fork
+from tests.experiments.fork import Fork
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = "tests/experiments/digits.py"
@@ -29,7 +29,7 @@ def start(
 ) -> subprocess.Popen | Fork:
     """Starts `python -m experiments.PROGRAM FLAGS`, where given under a launcher, or after commands of a shell.
 
-    It is a fork of a warm process, which saves seconds of imports, unless it is to be `fresh` or to be started in some other way
+    It is a fork of a warm process, which saves seconds of imports, unless it is to be `fresh` or started in another way
     than the usual one.
     """
     module = program if "." in program else f"experiments.{program}"

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from tests.experiments.fork import Fork
 from tests.experiments.programs import CONFIG, end, same_run, start, train
-from tests.experiments.warm import Fork
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="programs are forked on Linux only")
 

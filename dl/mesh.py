@@ -55,6 +55,13 @@ def build(settings: Mapping[str, Any], replicas: int, devices: Sequence[jax.Devi
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices[:total])
 
 
+def on_accelerator() -> bool:
+    """Whether arrays lie on an accelerator: splits that fit are then put there whole. The one place that asks, beside
+    `dl.layers.backend.prefers_matmul`; tests replace it.
+    """
+    return jax.default_backend() != "cpu"
+
+
 def batch_shards(mesh: Mesh) -> int:
     """How many parts a batch is split into."""
     return int(np.prod([mesh.shape[axis] for axis in BATCH_AXES]))

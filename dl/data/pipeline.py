@@ -134,9 +134,9 @@ def train_stream(config: ConfigDict, info: Info, source: Source, mesh: Mesh) -> 
             f"{config.microbatches} microbatches: make it a multiple of {parts}."
         )
     settings = config.dataset.to_dict()
-    on_device = (
-        jax.default_backend() != "cpu" and source.resident and _bytes(source) <= RESIDENT_BYTES and order is None
-    )  # of examples in buckets, the padded rows are less than the split padded to its longest
+    # Of examples in buckets, the padded rows are less than the split padded to its longest.
+    small = source.resident and _bytes(source) <= RESIDENT_BYTES and order is None
+    on_device = meshes.on_accelerator() and small
     constants = _put_whole(source, mesh) if on_device else {}
     make = registry.find("dl.data.batches", "way to make batches", settings["batches"])
     reads = tuple(make(source, seed, config.batch_size, settings, on_device) for seed, _ in variants(config))

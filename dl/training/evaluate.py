@@ -78,7 +78,7 @@ class Evaluations:
 
     def _batches(self, split: str) -> Iterator[tuple[Batch, np.ndarray]]:
         batches = self.experiment.evaluation(split)
-        if jax.default_backend() == "cpu" or not batches.source.resident or batches.bytes() > RESIDENT_BYTES:
+        if not meshes.on_accelerator() or not batches.source.resident or batches.bytes() > RESIDENT_BYTES:
             return batches.blocks()
         if split not in self.kept:
             self.kept[split] = list(batches.blocks())

@@ -164,11 +164,11 @@ def test_programs_from_file_to_file_to_prediction(tmp_path, folder):
     weights.write(tmp_path / "net.npz", weights.read(folder / "weights.safetensors"))
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     flags = ["--model=resnet_cifar", "--set=depth=8", "--set=width=4", f"--classes={tmp_path / 'names.txt'}"]
-    ended = end(start("convert", f"--from={tmp_path / 'net.npz'}", *flags, f"--to={tmp_path / 'made'}"))
+    ended = end(start("convert", f"--from={tmp_path / 'net.npz'}", *flags, f"--to={tmp_path / 'made'}", fresh=True))
     assert ended.returncode == 0, ended.stderr
     assert "resnet_cifar, 4,887 parameters, 3 classes, pictures of 32x32x3" in ended.stdout
     made = os.path.relpath(tmp_path / "made", REPOSITORY)
-    ended = end(start("predict", f"--weights={made}", "--json", "--top=2", "china", "flower"))
+    ended = end(start("predict", f"--weights={made}", "--json", "--top=2", "china", "flower", fresh=True))
     assert ended.returncode == 0, ended.stderr
     lines = [json.loads(line) for line in ended.stdout.splitlines()]
     assert [line["picture"] for line in lines] == ["china", "flower"]

@@ -82,7 +82,7 @@ def test_help_shows_the_flags_of_the_program_and_the_variants_of_the_config():
     ("program", "flags"), [("evaluate", ("--split=", "--workdir=", "--set=")), ("crash", ("--config=", "--workdir="))]
 )
 def test_help_of_other_programs(program, flags):
-    shown = end(start(program, "--help"))
+    shown = end(start(program, "--help", fresh=True))
     assert shown.returncode == 0
     for flag in flags:
         assert f"\n  {flag}" in shown.stdout

@@ -32,15 +32,15 @@ def trained(tmp_path_factory):
     return workdir
 
 
-def search(*arguments):
-    return end(start("search", *arguments))
+def search(*arguments, **how):
+    return end(start("search", *arguments, **how))
 
 
 def test_the_nearest_are_of_the_same_class(trained, folder, tmp_path):
     queries = [sorted((folder / digit).iterdir())[0] for digit in "0123456789"]
     page = tmp_path / "nearest.html"
     relative = os.path.relpath(trained, REPOSITORY)
-    done = search(f"--workdir={relative}", f"--images={folder}", "--top=3", f"--out={page}", *queries)
+    done = search(f"--workdir={relative}", f"--images={folder}", "--top=3", f"--out={page}", *queries, fresh=True)
     assert done.returncode == 0, done.stderr
     blocks = done.stdout.split("nearest to ")[1:]
     assert len(blocks) == 10

@@ -52,5 +52,5 @@ def test_bad_flags(tmp_path):
 
 
 def test_a_missing_style_is_a_line(tmp_path):
-    ended = end(start("stylize", "--content=china", "--style=nowhere.jpg", f"--out={tmp_path / 'a.png'}"))
+    ended = end(start("stylize", "--content=china", "--style=nowhere.jpg", f"--out={tmp_path / 'a.png'}", fresh=True))
     assert "picture nowhere.jpg is missing" in one_line(ended)

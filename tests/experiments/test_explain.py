@@ -393,7 +393,7 @@ def test_every_published_setting_is_assembled_without_its_data(name, tmp_path):
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
     assert count == PUBLISHED.get(name, count) > 0
     stream = made.streams()[made.task.phases[0].stream]
-    assert stream.batch_size == made.config.batch_size
+    assert stream.batch_sizes == (made.config.batch_size,)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -144,7 +144,7 @@ def listens(process) -> bool:
 @pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGTERM, "SIGTERM", 75), (signal.SIGINT, "Ctrl-C", 130)])
 def test_a_signal_before_the_first_step_is_one_line(number, name, code, workdir, interruptible):
     for seconds in (0, 0.5):
-        process = start("train", f"--config={CONFIG}", f"--workdir={workdir}", "--config.steps=1000000")
+        process = start("train", f"--config={CONFIG}", f"--workdir={workdir}", "--config.steps=1000000", fresh=True)
         until(lambda process=process: listens(process), process)
         time.sleep(seconds)
         process.send_signal(number)
@@ -164,7 +164,7 @@ def test_no_ctrl_c_of_twenty_is_swallowed(undisturbed, tmp_path, interruptible):
     while stopped < 20:
         workdir, number = tmp_path / str(number), number + 1
         while not (workdir / "result.json").exists() and stopped < 20:
-            process = start("train", f"--config={CONFIG}", f"--workdir={workdir}")
+            process = start("train", f"--config={CONFIG}", f"--workdir={workdir}", fresh=True)
             until(lambda process=process: listens(process), process)
             time.sleep(rng.uniform(0, whole))
             process.send_signal(signal.SIGINT)

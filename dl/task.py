@@ -22,6 +22,12 @@ Pair = tuple[jax.Array, jax.Array]  # (sum, count): a mean that adds up exactly 
 Metrics = dict[str, Pair]
 
 
+def divided(pair: Pair) -> jax.Array:
+    """Sum / count; 0 where nothing was counted, as in a batch whose rows are all masked."""
+    total, count = pair
+    return total / jnp.maximum(count, jnp.finfo(jnp.float32).tiny)
+
+
 class Objective(NamedTuple):
     """One way of moving some parameters downhill.
 
@@ -41,8 +47,8 @@ class Objective(NamedTuple):
 
     def value(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[jax.Array, tuple[Tree, Metrics]]:
         """What is minimised, sum / count, a scalar, with (variables, metrics)."""
-        (total, count), rest = self.loss(params, variables, batch, key)
-        return total / count, rest
+        pair, rest = self.loss(params, variables, batch, key)
+        return divided(pair), rest
 
 
 class Phase(NamedTuple):

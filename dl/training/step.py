@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from dl.state import TrainState, averaged
-from dl.task import Batch, Metrics, Objective, Phase, Task, Tree
+from dl.task import Batch, Metrics, Objective, Phase, Task, Tree, divided
 
 Prepare = Callable[[Tree, jax.Array, Batch], Batch]  # (constants, key, batch as fetched) -> batch as the task sees it
 
@@ -46,7 +46,7 @@ def gradients(objective: Objective, moved: Tree, rest: Tree, variables: Tree, ba
 
     def loss(moved: Tree, variables: Tree, batch: Batch, key: jax.Array, divide: bool) -> Any:
         (total, count), (variables, metrics) = objective.loss({**rest, **moved}, variables, batch, key)
-        return total / count if divide else total, (jax.lax.stop_gradient(count), variables, metrics)
+        return divided((total, count)) if divide else total, (jax.lax.stop_gradient(count), variables, metrics)
 
     graded = jax.value_and_grad(loss, has_aux=True)
     if parts == 1:
@@ -61,8 +61,8 @@ def gradients(objective: Objective, moved: Tree, rest: Tree, variables: Tree, ba
 
     start = (variables, jnp.float32(0), jnp.float32(0), jax.tree.map(jnp.zeros_like, moved))
     (variables, total, count, summed), stacked = jax.lax.scan(part, start, jnp.arange(parts))
-    gradient = jax.tree.map(lambda g: (g / count).astype(g.dtype), summed)
-    return total / count, variables, jax.tree.map(lambda x: x.sum(0), stacked), gradient
+    gradient = jax.tree.map(lambda g: divided((g, count)).astype(g.dtype), summed)
+    return divided((total, count)), variables, jax.tree.map(lambda x: x.sum(0), stacked), gradient
 
 
 def descend(objective: Objective, name: str, state: TrainState, batch: Batch, key: jax.Array, parts: int) -> Any:

@@ -175,6 +175,18 @@ def test_a_masked_loss_in_parts_is_that_of_the_whole_batch():
     np.testing.assert_allclose(in_parts[1]["objective/fit"][0], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_batch_in_which_nothing_counts_moves_nothing(parts):
+    def loss(params, variables, batch, key):
+        errors = jnp.square(batch["x"] @ params["line"]["w"] - batch["y"])
+        return mean(errors, jnp.zeros(len(errors), bool)), (variables, {})
+
+    task = task_of({"line": {"w": jnp.ones(3)}}, {"fit": Objective(loss, ("line",), optax.sgd(0.1))}, Phase(10, ("fit",)))
+    state, metrics = step(task, batch_of(8), parts=parts)
+    np.testing.assert_array_equal(state.params["line"]["w"], np.ones(3))
+    assert float(metrics["objective/fit"][0]) == 0
+
+
 def test_variables_pass_from_part_to_part():
     task = recurrent()
     batch = {"image": jnp.ones((16, 8, 8, 1)), "label": jnp.zeros(16, jnp.int32)}

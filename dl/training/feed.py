@@ -73,7 +73,7 @@ def read_ahead(feeds: Sequence[Feed], blocks: Iterator[Block]) -> Iterator[tuple
 
     def read(block: Block) -> tuple[Batch, jax.Array]:
         feed, count = feeds[block.phase], block.end - block.start
-        return feed.read(block.start, count), jax.device_put(np.int32(count), meshes.replicated(feed.mesh))
+        return feed.read(block.start, count), _everywhere(count, feed.mesh)
 
     with ThreadPoolExecutor(1, "read-ahead") as reader:
         try:
@@ -86,3 +86,8 @@ def read_ahead(feeds: Sequence[Feed], blocks: Iterator[Block]) -> Iterator[tuple
                 yield ready, *future.result()
         finally:
             reader.shutdown(wait=True, cancel_futures=True)
+
+
+def _everywhere(count: int, mesh: Mesh) -> jax.Array:
+    """An int32 scalar on every device. `device_put` would compare it among the processes, in the middle of their steps."""
+    return jax.make_array_from_callback((), meshes.replicated(mesh), lambda _: np.int32(count))

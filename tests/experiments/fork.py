@@ -27,7 +27,10 @@ class Fork:
 
     def _number(self) -> int:
         """What the keeper writes: the pid, and, once the program has ended, its exit code."""
-        return int.from_bytes(os.read(self._status, 4), sys.byteorder, signed=True)
+        read = os.read(self._status, 4)
+        if len(read) < 4:  # a pid of 0 would stand for the tests' own process group
+            raise RuntimeError("the warm process of the tests is gone")
+        return int.from_bytes(read, sys.byteorder, signed=True)
 
     def _ended(self, timeout: float | None) -> bool:
         if self.returncode is None and select.select([self._status], [], [], timeout)[0]:

@@ -140,7 +140,7 @@ def test_a_training_ends_where_one_of_its_processes_is_killed(workdir, dying):
     """JAX's coordination service is in the first one: without it, JAX aborts with a dump."""
     place = [f"--coordinator=localhost:{free_port()}", "--num_processes=2"]
     flags = [f"--config={CONFIG}", f"--workdir={workdir}", "--config.steps=200000", "--config.checkpoint_every=20", *place]
-    both = [start("train", *flags, f"--process_id={i}") for i in range(2)]
+    both = [start("train", *flags, f"--process_id={i}", fresh=True) for i in range(2)]
     until(lambda: bool(checkpoints(workdir)), both[0])
     both[dying].kill()
     begin = time.monotonic()

@@ -101,3 +101,17 @@ def call(function: Callable[..., Any], what: str, settings: Mapping[str, Any], *
     """`function(**given, **settings)`, where `settings` come from the user and are checked first (see `check`)."""
     check(function, what, settings, given)
     return function(**given, **settings)
+
+
+def read(kind: Callable[..., Any], what: str, section: Any) -> Any:
+    """A section of the configuration as the tuple of settings `kind`, a NamedTuple whose fields are what may be set.
+
+    Args:
+        kind: the NamedTuple; a field without a default must be set.
+        what: the section is of, for an error: "the task classification".
+        section: a ConfigDict; its `name` is no setting.
+
+    Raises:
+        UserError: a setting that there is not, a value of another type, or none where one is needed.
+    """
+    return call(kind, what, {key: value for key, value in section.to_dict().items() if key != "name"})

@@ -85,7 +85,7 @@ def _mistakes(pixels: np.ndarray, episodes: Sequence[Episode], taken: Sequence[n
 
 
 def _scaled(images: np.ndarray) -> np.ndarray:
-    """Standardised images as pictures: from the darkest to the lightest."""
+    """Standardised images scaled to 0..1, from the darkest pixel to the lightest."""
     low, high = (float(f(images)) for f in (np.min, np.max)) if images.size else (0.0, 1.0)
     return (images - low) / max(high - low, 1e-6)
 

@@ -1,4 +1,4 @@
-"""Adversarial examples: pictures changed by at most epsilon at each pixel, so that the network errs.
+"""Adversarial examples: images changed by at most epsilon at each pixel, so that the network errs.
 
 All functions take the gradient of the loss by the pixels as a function, so that one compiled program serves every method.
 Pixels stay in 0..1.

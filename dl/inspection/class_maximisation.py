@@ -1,4 +1,4 @@
-"""A picture of a class: the image whose score is largest (Simonyan, Vedaldi & Zisserman 2014, section 2).
+"""Class maximisation: the image whose score is largest (Simonyan, Vedaldi & Zisserman 2014, section 2).
 
     argmax_I  S_c(I) - decay ||I - m||^2,     m the mean pixel
 

@@ -16,7 +16,7 @@ from dl.inspection.views import Shown
 from dl.report import page
 
 MOST_CLASSES = 10
-FOOTER = "Each picture has its own scale: full strength is the 99.5th percentile of its magnitudes."
+FOOTER = "Each image has its own scale: full strength is the 99.5th percentile of its magnitudes."
 
 
 def render(

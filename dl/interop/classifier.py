@@ -1,7 +1,7 @@
 """A classifier with its weights: from a file, a converted folder or the workdir of a run; and into a file, for us and PyTorch.
 
 Beside a file of weights that we write, `weights.safetensors` say, stands `weights.json`: the model with its settings, the
-pictures it takes and the names of the classes. A folder that we write holds these two. Files of others have no such record, and
+images it takes and the names of the classes. A folder that we write holds these two. Files of others have no such record, and
 are what is published for the model.
 """
 
@@ -22,11 +22,11 @@ from dl.interop.torchvision import Layout
 
 
 class Classifier(NamedTuple):
-    """A network, its variables on the host, and the pictures that it takes.
+    """A network, its variables on the host, and the images that it takes.
 
     name, settings: of the model. variables: {"params": ..., "batch_stats": ...}, float32.
     mean, std: [C]; it takes (pixels - mean) / std of pixels in 0..1. shape: (H, W, C) of its images.
-    resize: the shorter side of a picture before the middle is cut out. class_names: () where they are not known.
+    resize: the shorter side of an image before the middle is cut out. class_names: () where they are not known.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What is published for a model: where its weights are in a file, and what pictures it takes.
+"""What is published for a model: where its weights are in a file, and what images it takes.
 
 A module of this package offers, in `WEIGHTS`, for each model that it knows published weights of, a function from the arrays of
 a file (none where weights are to be written) to a `Published`.
@@ -29,7 +29,7 @@ class Published(NamedTuple):
     mean, std: of the network's input: it takes (rgb - mean) / std of RGB in 0..1, one number a channel.
     settings: of the model, that the weights were made for.
     side: of the square that it takes; 0 where nothing is published, so that a record must say it.
-    resize: the shorter side of a picture before that square is cut out of its middle.
+    resize: the shorter side of an image before that square is cut out of its middle.
     renamed: arrays by other published names -> by torchvision's, in PyTorch's layout.
     """
 

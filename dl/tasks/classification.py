@@ -175,7 +175,7 @@ def classification(
 
 
 def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Artifact]:
-    """Confusion matrix, a table of the classes, the worst mistakes with their pictures, and the first layer's filters."""
+    """Confusion matrix, a table of the classes, the worst mistakes with their images, and the first layer's filters."""
     out = evaluation.outputs
     names = info.class_names or tuple(str(c) for c in range(info.num_classes))
     label, prediction, probability = out["label"], out["prediction"], out["probability"]

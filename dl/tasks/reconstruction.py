@@ -1,6 +1,6 @@
 """Reconstruction: a code from which the input can be had again.
 
-Batches hold `image` [B, H, W, C] float32; labels, where there are any, only colour the pictures of the report. With corruption
+Batches hold `image` [B, H, W, C] float32; labels, where there are any, only colour the images of the report. With corruption
 T, encoder f and decoder g, the loss of one example is
 
     L(g(f(T(x))), x) + contraction ||df/dx||_F^2 + sparsity sum_j |f_j(x)|

@@ -1,23 +1,23 @@
-"""What a picture is painted from: a content, styles, and which style goes where."""
+"""What an image is painted from: a content, styles, and which style goes where."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dl.data import pictures
+from dl.data import image_files
 from dl.data.colour_transfer import luminance, match_colours, match_luminance
 from dl.errors import UserError
 
 
 class Subject(NamedTuple):
-    """What is painted from: pictures of the luminance alone have one channel.
+    """What is painted from: images of the luminance alone have one channel.
 
     content: [H, W, C], or None.
     styles: [h, w, C] each.
     shares: of the regions, at the size (h, w) asked for: [K, h, w]; the content's, and those of each style.
     region_weights: [S, K].
-    shape: of the picture to be painted.
+    shape: of the image to be painted.
     original: of the content, in its colours.
     """
 
@@ -31,14 +31,14 @@ class Subject(NamedTuple):
 
 
 def read(settings: dict[str, Any], manual_dir: str | None) -> Subject:
-    """Reads the pictures and the maps that the settings of `dl.tasks.style_transfer` name, and settles size and colours.
+    """Reads the images and the maps that the settings of `dl.tasks.style_transfer` name, and settles size and colours.
 
     Raises:
         UserError: one is missing or can't be decoded; weights or maps that do not go with the styles.
     """
     size = settings["size"]
-    original = pictures.read(settings["content"], size, manual_dir) if settings["content"] else None
-    styles: list[np.ndarray] = [pictures.read(s, settings["style_size"] or size, manual_dir) for s in settings["styles"]]
+    original = image_files.read(settings["content"], size, manual_dir) if settings["content"] else None
+    styles: list[np.ndarray] = [image_files.read(s, settings["style_size"] or size, manual_dir) for s in settings["styles"]]
     content: np.ndarray | None = original
     if original is not None and settings["colour"] == "luminance":
         content = np.asarray(luminance(original))
@@ -76,9 +76,9 @@ def _mapped(
     if original is not None:
         shape = original.shape[:2]
     else:
-        shape = pictures.read(settings["content_map"], settings["size"], manual_dir).shape[:2]
-    wanted = pictures.read_labels(settings["content_map"], shape, manual_dir)
-    maps = [pictures.read_labels(n, s.shape[:2], manual_dir) for n, s in zip(names, styles, strict=True)]
+        shape = image_files.read(settings["content_map"], settings["size"], manual_dir).shape[:2]
+    wanted = image_files.read_labels(settings["content_map"], shape, manual_dir)
+    maps = [image_files.read_labels(n, s.shape[:2], manual_dir) for n, s in zip(names, styles, strict=True)]
     numbers = [wanted.matched(found) for found in maps]
     share = weights[:, None] * np.stack([number >= 0 for number in numbers])
     for k, colour in enumerate(wanted.colours):
@@ -88,7 +88,7 @@ def _mapped(
             )
     areas = np.bincount(wanted.labels.ravel(), minlength=len(wanted.colours)) / wanted.labels.size
 
-    def shares_of(found: pictures.Labels, number: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    def shares_of(found: image_files.Labels, number: np.ndarray) -> Callable[[int, int], np.ndarray]:
         return lambda height, width: found.shares(height, width)[number] * (number >= 0)[:, None, None].astype(np.float32)
 
     chosen = [shares_of(found, number) for found, number in zip(maps, numbers, strict=True)]

@@ -1,4 +1,4 @@
-"""Style transfer: the picture is the parameter, the network stands still (Gatys, Ecker & Bethge 2016).
+"""Style transfer: the image is the parameter, the network stands still (Gatys, Ecker & Bethge 2016).
 
     loss = content_weight * sum_l u_l content_l + style_weight * sum_l w_l style_l + total_variation * variation
 
@@ -7,7 +7,7 @@ texture synthesis (Gatys et al. 2015), with maps a semantic doodle (Champandard 
 
 Settings, `config.task`:
 
-    content, styles      pictures (see `dl.data.pictures`); "" and () for none
+    content, styles      images (see `dl.data.image_files`); "" and () for none
     style_weights        of the styles among each other; () for equal ones
     size, style_size     longer side in pixels; style_size 0 is as `size`
     weights              of the network `config.model`, from here or in the folder of archives; "" leaves it untrained
@@ -16,7 +16,7 @@ Settings, `config.task`:
     relative             losses relative to their targets, or the paper's
     init, noise          "content", "style" or "noise" (grey), and the deviation of Gaussian noise upon it, of pixels in 0..1
     colour               "style", or the content's kept: "luminance" (only that is painted), "match" (the styles are recoloured)
-    content_map, style_maps   pictures of flat colours: where a colour is on the content, its style is that of the same colour
+    content_map, style_maps   images of flat colours: where a colour is on the content, its style is that of the same colour
 
 Batches are empty: the dataset is `nothing`. Parameters: `image/pixels` [H, W, 3] in 0..1, not confined to it; [H, W, 1] where
 only the luminance is painted. Variables: the network up to its deepest layer in use, and the targets; a checkpoint holds all.
@@ -34,7 +34,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from dl.artifacts import Artifact, Images, Table
-from dl.data import pictures
+from dl.data import image_files
 from dl.data.colour_transfer import with_luminance
 from dl.dataset import Resources
 from dl.errors import UserError, unknown
@@ -93,7 +93,7 @@ def style_transfer(
     optimizer: optax.GradientTransformation,
     steps: int,
 ) -> Task:
-    """A picture that is painted.
+    """An image that is painted.
 
     Args:
         network: that looks at it.
@@ -154,7 +154,7 @@ def _pairs(measured: dict[str, jax.Array]) -> Metrics:
 
 
 def shown(pixels: Float[Array, "h w c"], subject: Subject) -> Float[np.ndarray, "h w 3"]:
-    """The painted picture, RGB in 0..1; a painted luminance has the content's chrominance."""
+    """The painted image, RGB in 0..1; a painted luminance has the content's chrominance."""
     if pixels.shape[-1] == 1 and subject.original is not None:
         pixels = with_luminance(subject.original, pixels)
     return np.clip(np.asarray(jnp.broadcast_to(pixels, (*pixels.shape[:2], 3)), np.float32), 0, 1)
@@ -163,12 +163,12 @@ def shown(pixels: Float[Array, "h w c"], subject: Subject) -> Float[np.ndarray, 
 def artifacts(
     result: Float[np.ndarray, "h w 3"], subject: Subject, settings: dict[str, Any], measured: dict[str, float]
 ) -> dict[str, Artifact]:
-    """The picture, what it was painted from, and a table of the losses."""
+    """The image, what it was painted from, and a table of the losses."""
     shown: dict[str, Artifact] = {"result": Images(result[None], columns=1)}
     if subject.original is not None:
         shown["content"] = Images(subject.original[None], columns=1)
-    for name, picture in zip(settings["styles"], subject.styles, strict=True):
-        whole = np.broadcast_to(picture, (*picture.shape[:2], 3))
+    for name, image in zip(settings["styles"], subject.styles, strict=True):
+        whole = np.broadcast_to(image, (*image.shape[:2], 3))
         shown[f"style {name.rpartition('/')[2]}"] = Images(np.clip(whole, 0, 1)[None], columns=1)
     rows = []
     for kind in ("content", "style"):
@@ -212,8 +212,8 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """The task of a configuration; see the module.
 
     Raises:
-        UserError: a picture or weights that are missing or do not fit, an unknown setting or layer, a picture too small for the
-            network, a map of other proportions than its picture or with a colour that no style's map has.
+        UserError: an image or weights that are missing or do not fit, an unknown setting or layer, an image too small for the
+            network, a map of other proportions than its image or with a colour that no style's map has.
     """
     settings = _settings(config.task.to_dict())
     subject = style_subject.read(settings, resources.manual_dir)
@@ -255,7 +255,7 @@ def build_network(config: ConfigDict, manual_dir: str | None, settings: dict[str
     arrays: dict[str, np.ndarray] = {}
     published = None
     if settings["weights"]:
-        path = pictures.find(settings["weights"], manual_dir, "the file of weights")
+        path = image_files.find(settings["weights"], manual_dir, "the file of weights")
         arrays = weights.read(path)
         published = interop.published(name, arrays)
         own = {**published.settings, **own}
@@ -293,8 +293,8 @@ def _targets(network: Network, subject: Subject, settings: dict[str, Any]) -> Tr
     if not layers["style"]:
         return targets
     grams: dict[str, list[np.ndarray]] = {layer: [] for layer in layers["style"]}
-    for picture, shares in zip(subject.styles, subject.style_shares, strict=True):
-        found = see(network.params, jnp.asarray(picture))
+    for image, shares in zip(subject.styles, subject.style_shares, strict=True):
+        found = see(network.params, jnp.asarray(image))
         for layer in layers["style"]:
             grams[layer].append(np.asarray(style.gram(found[layer], jnp.asarray(shares(*found[layer].shape[:2])))))
     sizes = jax.eval_shape(network.features, network.params, jax.ShapeDtypeStruct((*subject.shape, 3), jnp.float32))

@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from dl.artifacts import Artifact, Table
-from dl.data import pictures
+from dl.data import image_files
 from dl.errors import UserError
 from dl.interop.weights import FOLDER_FILE
 from dl.task import Evaluation, Task, Tree
@@ -166,7 +166,7 @@ def _of_file(config: ConfigDict, name: str, manual_dir: str | None, group: str) 
 
     path = Path(name).expanduser()
     if not path.is_dir():
-        path = pictures.find(name, manual_dir, "config.task.weights: the file, or the folder of a run,")
+        path = image_files.find(name, manual_dir, "config.task.weights: the file, or the folder of a run,")
     settings = {key: value for key, value in config.model.to_dict().items() if key != "name"}
     found = classifier.load(path, config.model.name, settings)
     for key, wanted in (("mean", found.mean), ("std", found.std)):

@@ -17,7 +17,7 @@ from dl.models.gan_mlp import Players
 from dl.tasks import adversarial
 from dl.training.assembly import Experiment, assemble
 from dl.training.step import descend
-from tests.training.tasks import experiment, hashes, pictures, run, settings
+from tests.training.tasks import experiment, hashes, image_dataset, run, settings
 
 
 def toy(**task) -> ConfigDict:
@@ -126,7 +126,7 @@ class Nothing:
 
 def test_statistics_see_real_then_fake_and_a_run_measures_with_them_each_image_once(tmp_path):
     """Only running statistics move; the numbers are NumPy's. The 50 test images end in a batch of 2, and 22 that pad."""
-    data, still = pictures(), {name: optax.set_to_zero() for name in ("generator", "discriminator")}
+    data, still = image_dataset(), {name: optax.set_to_zero() for name in ("generator", "discriminator")}
     task = adversarial.adversarial(Players(Ones(), Judge(), 3), data.info, still, 1, Nothing())
     trained = run(experiment(task, settings(steps=1, batch_size=64), dataset=data), tmp_path / "run")
     params, variables = jax.tree.map(lambda x: np.asarray(x)[0], (trained.state.params, trained.state.variables))

@@ -22,7 +22,7 @@ from dl.tasks.classification import (
     test_time_views,
 )
 from dl.training.assembly import assemble
-from tests.training.tasks import experiment, pictures, run, settings
+from tests.training.tasks import experiment, image_dataset, run, settings
 
 test_time_views.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
 INFO = labelled_images("images", (2, 2, 1), 3)
@@ -136,7 +136,7 @@ def log_softmax(scores):
 
 def test_a_run_measures_each_test_image_once_and_not_in_training_mode(tmp_path):
     """50 images in batches of 24: the last has 2, and 22 that pad. The numbers are NumPy's."""
-    data = pictures()
+    data = image_dataset()
     task = classification(Normalised(), data.info, optax.sgd(0.3), 12, partial(cross_entropy, smoothing=0.2))
     trained = run(experiment(task, dataset=data), tmp_path / "run")
     split = data.splits["test"].features
@@ -192,7 +192,7 @@ def test_copies_that_are_all_the_image_change_no_loss(loss, tmp_path):
 
 def test_every_copy_has_draws_of_its_own(tmp_path):
     """The copies are the image or, by a coin, nothing: with a linear net the average lies between the two."""
-    data = pictures()
+    data = image_dataset()
 
     def views(key, batch):
         return {**batch, "image": batch["image"] * jax.random.bernoulli(key)}

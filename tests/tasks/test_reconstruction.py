@@ -15,7 +15,7 @@ from dl.models.autoencoder import DenseAutoencoder
 from dl.task import Evaluation
 from dl.tasks.reconstruction import reconstruction
 from dl.training.assembly import assemble
-from tests.training.tasks import curve, experiment, hashes, pictures, run, settings
+from tests.training.tasks import curve, experiment, hashes, image_dataset, run, settings
 
 
 def config(model=None, optimizer=None, **task):
@@ -49,7 +49,7 @@ def test_a_run_measures_each_image_once_and_learns_from_corrupted_ones(tmp_path)
 
     The 50 test images end in a batch of 2, and 22 that pad.
     """
-    data = pictures()
+    data = image_dataset()
     model = DenseAutoencoder((8, 8, 1), hidden=(3,), activation="identity", output="identity")
     task = reconstruction(model, data.info, optax.set_to_zero(), 1, corrupt=lambda key, x: x / 2)
     trained = run(experiment(task, settings(steps=1, batch_size=64), dataset=data), tmp_path / "run")
@@ -112,11 +112,11 @@ def rendered(made, count=20):
 
 def test_what_is_shown():
     shown = rendered(config(model={"hidden": (6, 2), "linear_code": True}, noise={"name": "gaussian", "amount": 0.2}))
-    pictures = shown["reconstructions"]
-    assert isinstance(pictures, Images) and pictures.pixels.shape == (30, 8, 8, 1) and pictures.columns == 10
-    assert [pictures.captions[i] for i in (0, 10, 20)] == ["original", "corrupted", "reconstruction"]
+    grid = shown["reconstructions"]
+    assert isinstance(grid, Images) and grid.pixels.shape == (30, 8, 8, 1) and grid.columns == 10
+    assert [grid.captions[i] for i in (0, 10, 20)] == ["original", "corrupted", "reconstruction"]
     test = load(base().dataset).splits["test"].features["image"]
-    np.testing.assert_allclose(pictures.pixels[0] * test[:20].max(), test[0], atol=1e-3)
+    np.testing.assert_allclose(grid.pixels[0] * test[:20].max(), test[0], atol=1e-3)
     assert shown["first-layer filters"].pixels.shape == (6, 8, 8, 1)
     assert isinstance(shown["the code"], Scatter) and shown["the code"].points.shape == (20, 2)
     assert shown["decoded over the plane of the code"].pixels.shape == (225, 8, 8, 1)

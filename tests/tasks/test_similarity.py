@@ -20,7 +20,7 @@ from dl.training.assembly import assemble
 from dl.training.loop import train
 from dl.training.progress import Progress
 from dl.training.workdir import read_metrics
-from tests.training.tasks import experiment, pictures, settings
+from tests.training.tasks import experiment, image_dataset, settings
 from tests.training.tasks import run as run_task
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -193,7 +193,7 @@ class Dropped(nn.Module):
 
 def test_a_run_embeds_each_image_once_and_drops_nothing(tmp_path):
     """The mean length of the embeddings is NumPy's; 50 test images end in a batch of 2, and 22 that pad."""
-    data, chosen = pictures(), similarity.Settings(embedding=3, few_shot=(), pairs=50)
+    data, chosen = image_dataset(), similarity.Settings(embedding=3, few_shot=(), pairs=50)
     task = similarity.similarity(Dropped(), data.info, optax.sgd(0.1), 1, chosen)
     whole = settings(steps=1, dataset={"mean": (0.5,), "batches": "pairs"})
     trained = run_task(experiment(task, whole, dataset=data), tmp_path / "run")

@@ -25,7 +25,7 @@ from dl.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; a larger set is read as it is needed
 CHUNK = 4096  # examples decoded at a time when a set is read into memory
-PICTURES = (Kind.IMAGE, Kind.LABEL_MAP)
+IMAGES = (Kind.IMAGE, Kind.LABEL_MAP)
 OFFSETS = ".offsets"  # of a ragged feature, in a file of kept arrays
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"
 
@@ -104,7 +104,7 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
     found = fields(builder, settings, channels)
     described = Info(settings.name, {name: field.feature for name, field in found.items()})
     cropped = fit == "crop"  # `dl.data.load` crops the images as they are
-    several = any(None in feature.shape[:2] for feature in described.features.values() if feature.kind in PICTURES)
+    several = any(None in feature.shape[:2] for feature in described.features.values() if feature.kind in IMAGES)
     size = check_size(settings.get("size", (0, 0)), fit) if several or cropped else (0, 0)
     if several and size == (0, 0):
         raise UserError(f"dataset {info.full_name!r} has images of several sizes; set dataset.size=(H,W) and dataset.fit.")
@@ -133,7 +133,7 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
 
 def _at(info: Info, size: tuple[int, int]) -> Info:
     for name, feature in info.features.items():
-        if feature.kind in PICTURES:
+        if feature.kind in IMAGES:
             info = info.changed(name, shape=(*size, *feature.shape[2:]))
     return info
 
@@ -141,7 +141,7 @@ def _at(info: Info, size: tuple[int, int]) -> Info:
 def _size(builder: Any, found: Mapping[str, Field], info: Info, splits: Mapping[str, "Records"]) -> int:
     """About how many bytes the splits take in memory; ragged features as many as all of an example does on the disk."""
     fixed = [feature for name, feature in info.features.items() if not found[name].ragged]
-    each = sum(int(np.prod(cast(Any, f.shape))) * (1 if f.kind in PICTURES else 4) for f in fixed)
+    each = sum(int(np.prod(cast(Any, f.shape))) * (1 if f.kind in IMAGES else 4) for f in fixed)
     ragged = len(fixed) < len(found)
     return sum(each * len(source) + ragged * builder.info.splits[split].num_bytes for split, source in splits.items())
 
@@ -178,12 +178,12 @@ class Records:
         return in_memory(read).gather(np.arange(len(rows)))
 
     def column(self, name: str) -> np.ndarray | None:
-        if name not in self.found or name in self.lengths or self.features[name].kind in PICTURES:
+        if name not in self.found or name in self.lengths or self.features[name].kind in IMAGES:
             return None
         import tensorflow_datasets as tfds
 
-        pictures = {f.path[0]: tfds.decode.SkipDecoding() for f in self.found.values() if f.feature.kind in PICTURES}
-        records = dataclasses.replace(self.records, decoders=pictures)
+        images = {f.path[0]: tfds.decode.SkipDecoding() for f in self.found.values() if f.feature.kind in IMAGES}
+        records = dataclasses.replace(self.records, decoders=images)
         chunks = [np.arange(i, min(i + CHUNK, len(self))) for i in range(0, len(self), CHUNK)]
         return np.stack([self.found[name].of(row) for chunk in chunks for row in self._rows(records, chunk)])
 

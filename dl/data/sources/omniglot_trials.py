@@ -14,7 +14,7 @@ A run is `support`, one drawing each of 20 characters of one alphabet by one per
 another person. Its images have `run` (0..19), `role` (0 support, 1 query) and `alphabet`.
 
 The paper says 30 alphabets and 12 drawers to train, 10 and 4 to validate, 10 and 4 to test, the last as in Lake et al.; it
-lists neither. The ten alphabets here are those of the published runs, whose pictures are among the evaluation images: two
+lists neither. The ten alphabets here are those of the published runs, whose images are among the evaluation images: two
 runs an alphabet, drawers 1 to 8. Which drawers were whose cannot be verified; since the alphabets are disjoint, and the number
 of a drawer may mean another person in each alphabet, it should matter little.
 """

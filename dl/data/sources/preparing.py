@@ -78,18 +78,18 @@ def _records(builder: Any, split: str, parsed: Parsed) -> Iterator[tuple[Any, di
     for index, key in enumerate(parsed.keys):
         record = {name: values[index] for name, values in parsed.features.items()}
         if "image" in record:
-            record["image"] = _picture(record["image"], features["image"].shape[-1])
+            record["image"] = _image(record["image"], features["image"].shape[-1])
         if "id" in features:
             record["id"] = f"{split}_{index:0{ID_DIGITS[builder.name]}d}"
         yield key, record
 
 
-def _picture(image: np.ndarray, channels: int) -> Any:
+def _image(image: np.ndarray, channels: int) -> Any:
     """TFDS encodes arrays with TensorFlow, but takes Pillow's images as they are."""
     from PIL import Image
 
-    picture = Image.fromarray(np.squeeze(image, axis=-1) if image.shape[-1] == 1 else image)
-    return picture.convert("RGB") if channels == 3 else picture
+    encoded = Image.fromarray(np.squeeze(image, axis=-1) if image.shape[-1] == 1 else image)
+    return encoded.convert("RGB") if channels == 3 else encoded
 
 
 @contextlib.contextmanager

@@ -123,7 +123,7 @@ def _feature(
     import tensorflow_datasets as tfds
 
     if isinstance(feature, tfds.features.Image):
-        return None if leading else _picture(feature, label_map)
+        return None if leading else _image(feature, label_map)
     if isinstance(feature, tfds.features.Text):
         return (Feature(Kind.TOKENS, (None,)), _bytes) if text and not leading else None
     if not isinstance(feature, tfds.features.Tensor) or None in (*leading, *feature.shape)[1:]:
@@ -144,7 +144,7 @@ def _feature(
     return Feature(Kind.NUMBER, shape), _whole if kind in "iu" else np.asarray
 
 
-def _picture(feature: Any, label_map: bool) -> tuple[Feature, Callable[[Any], np.ndarray]] | None:
+def _image(feature: Any, label_map: bool) -> tuple[Feature, Callable[[Any], np.ndarray]] | None:
     import tensorflow_datasets as tfds
 
     labelled = isinstance(feature, tfds.features.LabeledImage)

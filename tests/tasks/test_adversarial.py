@@ -127,7 +127,7 @@ class Nothing:
 def test_statistics_see_real_then_fake_and_a_run_measures_with_them_each_image_once(tmp_path):
     """Only running statistics move; the numbers are NumPy's. The 50 test images end in a batch of 2, and 22 that pad."""
     data, still = image_dataset(), {name: optax.set_to_zero() for name in ("generator", "discriminator")}
-    task = adversarial.adversarial(Players(Ones(), Judge(), 3), data.info, still, 1, Nothing())
+    task = adversarial.Adversarial(Players(Ones(), Judge(), 3), data.info, Nothing(), adversarial.Settings()).task(still, 1)
     trained = run(experiment(task, settings(steps=1, batch_size=64), dataset=data), tmp_path / "run")
     params, variables = jax.tree.map(lambda x: np.asarray(x)[0], (trained.state.params, trained.state.variables))
     real, test = (data.splits[name].features["image"].reshape(-1, 64) / 255 - 0.5 for name in ("train", "test"))

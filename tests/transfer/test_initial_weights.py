@@ -178,10 +178,11 @@ class Normalised(nn.Module):
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_the_statistics_of_a_frozen_layer_stand_still_unless_they_are_to_move(keep):
+def test_the_statistics_of_a_frozen_layer_are_kept_unless_they_are_to_move(keep):
     info = labelled_images("images", (4, 4, 1), 10)
-    still = frozen([{"pattern": "model/(dense1|norm1)/.*", "frozen": True}, {"pattern": "model/(dense2|norm2|head)/.*"}])
-    task = classification.classification(Normalised(), info, optax.sgd(0.1), 1, is_frozen=still, freeze_statistics=keep)
+    is_frozen = frozen([{"pattern": "model/(dense1|norm1)/.*", "frozen": True}, {"pattern": "model/(dense2|norm2|head)/.*"}])
+    learner = classification.Classification(Normalised(), info, is_frozen=is_frozen, freeze_statistics=keep)
+    task = learner.task(optax.sgd(0.1), 1)
     params, variables = task.init(jax.random.key(0))
     images = jax.random.normal(jax.random.key(1), (32, 4, 4, 1)) + 1
     batch = {"image": images, "label": jnp.arange(32) % 10}

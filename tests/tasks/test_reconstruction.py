@@ -13,7 +13,7 @@ from dl.data.load import load
 from dl.errors import UserError
 from dl.models.autoencoder import DenseAutoencoder
 from dl.task import Evaluation
-from dl.tasks.reconstruction import reconstruction
+from dl.tasks.reconstruction import Reconstruction
 from dl.training.assembly import assemble
 from tests.training.tasks import curve, experiment, hashes, image_dataset, run, settings
 
@@ -33,7 +33,7 @@ def test_a_linear_autoencoder_spans_the_principal_components(tmp_path):
     data, steps = load(base().dataset), 2000
     images = data.splits["train"].features["image"].reshape(-1, 64) / np.float32(255)
     model = DenseAutoencoder((8, 8, 1), hidden=(3,), activation="identity", output="identity")
-    task = reconstruction(model, data.info, optax.adam(optax.cosine_decay_schedule(0.02, steps)), steps)
+    task = Reconstruction(model, data.info).task(optax.adam(optax.cosine_decay_schedule(0.02, steps)), steps)
     whole = settings(steps=steps, batch_size=len(images), log_every=1000, checkpoint_every=0, steps_per_dispatch=250)
     whole.dataset.update(mean=(0.0,))
     trained = run(experiment(task, whole, dataset=data), tmp_path / "run")
@@ -51,7 +51,7 @@ def test_a_run_measures_each_image_once_and_learns_from_corrupted_ones(tmp_path)
     """
     data = image_dataset()
     model = DenseAutoencoder((8, 8, 1), hidden=(3,), activation="identity", output="identity")
-    task = reconstruction(model, data.info, optax.set_to_zero(), 1, corrupt=lambda key, x: x / 2)
+    task = Reconstruction(model, data.info, corrupt=lambda key, x: x / 2).task(optax.set_to_zero(), 1)
     trained = run(experiment(task, settings(steps=1, batch_size=64), dataset=data), tmp_path / "run")
     layer = {name: np.asarray(value)[0] for name, value in trained.state.params["layer_0"].items()}
 
@@ -133,7 +133,7 @@ def test_what_is_shown():
 MISTAKES = {
     "model": ({"model": {"name": "mlp"}}, "'mlp' is no autoencoder. Choices: .*conv_autoencoder"),
     "loss": ({"loss": "hinge"}, "unknown loss 'hinge'"),
-    "setting": ({"noice": 1}, "unknown setting of the task 'reconstruction' 'noice'. Did you mean 'noise'"),
+    "setting": ({"noice": 1}, "unknown setting of the task reconstruction 'noice'. Did you mean 'noise'"),
     "units": ({"model": {"output": "identity"}}, "'cross_entropy' needs logistic units"),
     "penalty": ({"sparsity": -1.0}, "task.sparsity must be a number, 0 or more"),
 }

@@ -5,7 +5,6 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from ml_collections import ConfigDict
 
@@ -124,8 +123,7 @@ def test_what_is_minimised_is_the_mean_or_the_sum_over_a_window_with_dropout():
     model, symbols = language_model.RecurrentLM(5, hidden=8, layers=1, dropout=0.5), Vocabulary("abcde")
     batch = {"tokens": jax.random.randint(KEY, (3, 8), 0, 5), "row": jnp.arange(3), "reset": jnp.ones(3, bool)}
     averaged, summed = (
-        language_model.language_model(model, symbols, optax.sgd(0.1), 1, 3, summed=s).objectives["predict"].value
-        for s in (False, True)
+        language_model.LanguageModel(model, symbols, 3, language_model.Settings(summed=s)).predict for s in (False, True)
     )
 
     @jax.jit

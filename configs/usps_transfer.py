@@ -13,7 +13,7 @@ cores: seconds a row.
 
 from ml_collections import ConfigDict
 
-from dl.config import base
+from configs.cifar10_transfer import transfer, visual_words, without_weights
 from dl.variants import vary
 
 HEAD = "model/dense3/.*"
@@ -22,15 +22,11 @@ BODY = {"pattern": "model/(?!dense3).*", "learning_rate_scale": 0.1}
 
 def get_config(variant: str = "") -> ConfigDict:
     """All layers move, those before the new head at a tenth of its rate."""
-    config = base()
-    config.update(steps=1000, batch_size=50, steps_per_dispatch=20, log_every=100, eval_every=500, checkpoint_every=500)
-    config.replicas = 5
+    config = transfer("runs/mnist_lenet5_modern_quick", HEAD, replicas=5)
+    config.update(steps=1000, steps_per_dispatch=20, log_every=100, eval_every=500, checkpoint_every=500)
     config.dataset.update(name="usps", splits={"train": "train[:200]", "test": "test"})
     config.dataset.update(size=(32, 32), mean=(0.1307,), std=(0.3081,))
     config.model = ConfigDict({"name": "lenet5_modern"})
-    config.task.weights = "runs/mnist_lenet5_modern_quick"
-    config.task.reinitialise = HEAD
-    config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"})
     config.optimizer.rules = ({"pattern": HEAD}, BODY)
     return vary(config, VARIANTS, variant)
 
@@ -48,16 +44,12 @@ def linear(config: ConfigDict) -> None:
 
 def scratch(config: ConfigDict) -> None:
     """All layers, reinitialised."""
-    config.task.update(weights="", reinitialise="")
-    config.optimizer.rules = ()
+    without_weights(config)
 
 
 def words(config: ConfigDict) -> None:
     """Bags of visual words, for experiments.visual_words."""
-    config.dataset.update(size=(0, 0))
-    config.model = ConfigDict({"name": "visual_words"})
-    config.task = ConfigDict({"name": "visual_words", "words": 200, "cells": (1, 2), "stride": 1})
-    config.optimizer.rules = ({"pattern": HEAD}, BODY)
+    visual_words(config, 200, (1, 2), 1)
 
 
 def smoke(config: ConfigDict) -> None:

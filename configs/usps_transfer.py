@@ -6,8 +6,8 @@
     python -m experiments.visual_words --config=configs/usps_transfer.py:words --workdir=runs/usps_words
 
 The first makes the LeNet to start from; --config.task.weights names another run. `--config.dataset.splits.train='train[:1000]'`
-takes more of the 7,291 labelled digits than the 200 here. Both sets are padded to 32x32, which leaves the digits of one at 20
-pixels and those of the other at 16. No published figure: what is compared is the order of the rows, in docs/transfer.md. Two
+takes more of the 7,291 labelled digits than the 200 here. Both are padded to 32x32, which leaves the digits of one dataset at
+20 pixels and those of the other at 16. No published figure: what is compared is the order of the rows, in docs/transfer.md. Two
 cores: seconds a row.
 """
 

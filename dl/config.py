@@ -194,7 +194,7 @@ def cite(config: ConfigDict, published: ConfigDict, variant: str, overrides: Map
     Args:
         config: the configuration as it will be used.
         published: what its file returns without a variant: the setting that the reference is of.
-        variant: of the configuration.
+        variant: variant of the configuration.
         overrides: flat keys that were changed by flags. Whoever gives a reference by flags means it for the data given.
     """
     if not config.reference.get("metric"):

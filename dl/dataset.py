@@ -33,10 +33,10 @@ class Feature(NamedTuple):
     """What is known of one feature before any data is seen.
 
     kind: see `Kind`.
-    shape: of one example, after resizing and padding. None is an axis whose length differs between examples: the feature is
-        ragged, and a batch has it padded, beside its length `NAME_length` (`dl.data.ragged`).
-    vocabulary: of tokens.
-    num_classes: of a class or a label map; 0 where it is not known.
+    shape: shape of one example, after resizing and padding. None is an axis whose length differs between examples: the
+        feature is ragged, and a batch has it padded, beside its length `NAME_length` (`dl.data.ragged`).
+    vocabulary: symbols of tokens.
+    num_classes: number of classes of a class or a label map; 0 where it is not known.
     class_names: as many as classes, or empty.
     image: the image with which this feature is resized and augmented: that on which a label map, boxes or points lie (`image`,
         where none is named), or another one that an image must stay aligned with (itself, where none is named).
@@ -109,7 +109,7 @@ def labelled_images(name: str, shape: tuple[int, ...], num_classes: int, class_n
 class Resources(NamedTuple):
     """What a task is built from besides its configuration.
 
-    info: of the data, as batches of plain examples have them.
+    info: description of the data, as batches of plain examples have them.
     first: so many -> the first examples of the training split, prepared as for evaluation, on the host; for initial values that
         are computed from data. None where no split is called `train`.
     manual_dir: the folder of archives, if one was given, for a task that reads files of its own.

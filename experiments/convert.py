@@ -71,11 +71,11 @@ def load(
     Args:
         source: its path.
         model: its name; None where a record says it.
-        settings: of the model.
-        checkpoint: of a run, "latest" or "best".
-        replica: of a run.
+        settings: settings of the model.
+        checkpoint: which one of a run, "latest" or "best".
+        replica: replica of a run.
         classes: a file of class names, in place of those that are known.
-        data_dir: of a run's data; by default where the training found them.
+        data_dir: folder of a run's data; by default where the training found them.
         manual_dir: likewise.
 
     Raises:

@@ -69,13 +69,13 @@ def evaluate(
     """The metrics of a checkpoint on a split: (step, name -> [replicas]).
 
     Args:
-        config: of the run; mesh, test-time augmentation and data may differ from those of the training.
-        workdir: of the run.
+        config: configuration of the run; mesh, test-time augmentation and data may differ from those of the training.
+        workdir: folder of the run.
         split: a key of `config.dataset.splits`, or a slice of the dataset in TFDS's syntax.
         which: "latest" or "best".
         ema: whether the moving average of the parameters is evaluated, where the run kept one.
-        data_dir: of prepared sets; by default where the training found them.
-        manual_dir: of archives; likewise.
+        data_dir: folder of prepared datasets; by default where the training found them.
+        manual_dir: folder of archives; likewise.
 
     Raises:
         UserError: no checkpoint, or no such split.

@@ -57,14 +57,14 @@ def generate(
     """What the run in a workdir makes.
 
     Args:
-        workdir: of the run.
-        settings: of its generator (a name of `dl.generation`), e.g. `samples`.
-        seed: of all that is drawn.
+        workdir: folder of the run.
+        settings: settings of its generator (a name of `dl.generation`), e.g. `samples`.
+        seed: seed of all that is drawn.
         which: checkpoint, "latest" or "best".
         ema: whether to take the moving average of the parameters, where there is one.
-        replica: of the run.
-        data_dir: of prepared sets; by default where the training found them.
-        manual_dir: of archives; likewise.
+        replica: replica of the run.
+        data_dir: folder of prepared datasets; by default where the training found them.
+        manual_dir: folder of archives; likewise.
 
     Raises:
         UserError: no such run or checkpoint, a task that makes nothing, or a setting that its generator does not know.

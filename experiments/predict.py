@@ -59,9 +59,9 @@ def predict(
 
     Args:
         found: a `dl.interop.classifier.Classifier`.
-        names: of images, see `dl.data.image_files`.
-        top: how many classes.
-        side: of the square to look at; None for the network's own.
+        names: names of the images, see `dl.data.image_files`.
+        top: number of classes shown.
+        side: side of the square to look at in pixels; None for the network's own.
         manual_dir: a folder to look for images in, too.
 
     Raises:

@@ -210,7 +210,7 @@ def define_config(default: str | None = None) -> None:
 
 def define_data() -> None:
     """Where datasets lie."""
-    flags.DEFINE_string("data_dir", None, "Folder of the sets that TFDS prepared, or will prepare.")
+    flags.DEFINE_string("data_dir", None, "Folder of the datasets that TFDS prepared, or will prepare.")
     flags.DEFINE_string("manual_dir", None, "Folder of original archives, one sub-folder a dataset.")
 
 

@@ -56,7 +56,7 @@ def check_settings(settings: ConfigDict, *folders: str | None) -> None:
 
     Args:
         settings: the section.
-        folders: of prepared sets and of archives.
+        folders: folders of prepared datasets and of archives.
 
     Raises:
         UserError: a number out of range, or a path that can't be one.
@@ -81,7 +81,7 @@ def check_shapes(settings: ConfigDict, info: Info, splits: Mapping[str, Source])
 
     Args:
         settings: the section.
-        info: of the dataset as it was found, before margin and size.
+        info: description of the dataset as it was found, before margin and size.
         splits: as they were found.
 
     Raises:

@@ -32,8 +32,8 @@ def read(name: str, size: int = 0, manual_dir: str | None = None) -> Pixels:
 
     Args:
         name: see the module.
-        size: of the longer side, in pixels; 0 leaves it as it is.
-        manual_dir: of archives.
+        size: length of the longer side in pixels; 0 leaves the image as it is.
+        manual_dir: folder of archives.
 
     Raises:
         UserError: it is missing or can't be decoded.
@@ -59,7 +59,7 @@ def central(image: Pixels, shape: tuple[int, int, int], resize: int) -> Float[np
     Args:
         image: RGB in 0..1.
         shape: (H, W, C) wanted; one channel is the luminance.
-        resize: of the shorter side, in pixels.
+        resize: length of the shorter side in pixels.
     """
     from PIL import Image
 

@@ -32,10 +32,10 @@ def load_unread(
         settings: `name` (one of `dl.data.sources`, or `builder[/config][:version]` of TFDS), `splits` (stream -> TFDS slicing
             specification), `margin` (pixels cut off on every side, before all else), `size`, `fit`, `random_crop`, and the keys
             of the source itself (`path`, `variant`, ...).
-        data_dir: folder of sets that TFDS has prepared, or is to prepare; None is TFDS's own default.
+        data_dir: folder of datasets that TFDS has prepared, or is to prepare; None is TFDS's own default.
         manual_dir: folder with the original archives, one sub-folder a dataset.
-        known: of a set about which a source's table `KNOWN` tells enough, stand-ins of the right shapes and sizes (black
-            images), for what explains and does not train; no file is read.
+        known: whether a dataset of which a source's table `KNOWN` tells enough is replaced by stand-ins of its shapes and sizes
+            (black images), for what explains and does not train; no file is read.
 
     Returns:
         The dataset, its splits named after the keys of `settings.splits`. Images are uint8 [N, H, W, C] (float32 where an .npz

@@ -119,8 +119,8 @@ def train_stream(config: ConfigDict, info: Info, source: Source, mesh: Mesh) -> 
     """The batches of one split for `config.replicas` replicas, each in the order of its seed (see `variants`).
 
     Args:
-        config: of the experiment.
-        info: of the data.
+        config: configuration of the experiment.
+        info: description of the data.
         source: the split.
         mesh: on which the batches lie.
 

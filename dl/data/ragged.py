@@ -18,11 +18,11 @@ class Ragged:
     """One feature of N examples. It is sliced like an array of N rows, without copying its values.
 
     Args:
-        values: of all examples, one after another.
+        values: values of all examples, one after another.
         offsets: example i has `values[offsets[i] : offsets[i + 1]]`.
         lengths: to which examples may be padded, ascending; longer examples are cut to the last. None given: the length of the
             longest example.
-        fill: what the padding is.
+        fill: value of the padding.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Ragged:
         """The examples [B, length, ...], padded, and how much of each counts, int32 [B].
 
         Args:
-            indices: of the examples.
+            indices: indices of the examples.
             length: to pad or cut to; 0 is the last of `lengths`, so that every batch has the same shape.
         """
         length = length or self.lengths[-1]
@@ -140,7 +140,7 @@ class RaggedArrays(Arrays):
 class Buckets(NamedTuple):
     """Which examples of a source are padded to the same lengths.
 
-    lengths: of each bucket, ascending: ragged feature -> the length it is padded to.
+    lengths: lengths of each bucket, ascending: ragged feature -> the length it is padded to.
     of: int64 [N], the bucket of each example: the first that holds it, or else the last, which cuts it.
     """
 

@@ -11,8 +11,8 @@ class StandIn:
     """A split of black images; its other features are given. It lies in no memory, whatever its size.
 
     Args:
-        shape: of an image, (height, width, channels).
-        count: of the examples.
+        shape: shape of an image, (height, width, channels).
+        count: number of examples.
         features: name -> small arrays [count], such as `label`.
     """
 

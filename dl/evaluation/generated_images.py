@@ -98,8 +98,8 @@ class View(NamedTuple):
             players: the nets.
             make: latent points and labels (or None) to standardised images.
             score: not used.
-            evaluation: of a split.
-            key: of the latent points shown: the same for all splits and runs of a seed.
+            evaluation: evaluation of a split.
+            key: random key of the latent points shown: the same for all splits and runs of a seed.
         """
         out = evaluation.outputs
         shown: dict[str, Artifact] = {

@@ -59,7 +59,7 @@ class View(NamedTuple):
             players: the nets.
             make: not used.
             score: points and labels (or None) to D(x).
-            evaluation: of a split.
+            evaluation: evaluation of a split.
             key: not used.
         """
         out = evaluation.outputs

@@ -64,8 +64,8 @@ def _runs(evaluation: Evaluation, distance: Distance) -> dict[str, Artifact]:
     rows.append((f"1-nearest neighbour by the angle, {side} pixels", round(100 * (1 - nearest), 1), "here"))
     rows.append(("this run", round(100 * (1 - one_shot.error(episodes, taken)), 1), "here"))
     table = Table(("method", "accuracy, %", "source"), rows)
-    right = [float((t == e.answer).mean()) for e, t in zip(episodes, taken, strict=True)]
-    each = [(i, round(100 * share, 1)) for i, share in enumerate(right, 1)]
+    accuracy = [float((t == e.answer).mean()) for e, t in zip(episodes, taken, strict=True)]
+    each = [(i, round(100 * share, 1)) for i, share in enumerate(accuracy, 1)]
     return {
         "20-way one-shot on Omniglot": table,
         "accuracy of each run": Table(("run", "accuracy, %"), each),

@@ -34,12 +34,12 @@ def generate(
     """Samples, numbered from 0; or what lies between some of them, or is made of them.
 
     Args:
-        experiment: of the run.
-        params: of one replica.
-        variables: of one replica.
+        experiment: experiment of the run.
+        params: parameters of one replica.
+        variables: variables of one replica.
         key: sample n depends on the key and n alone.
         samples: how many.
-        labels: of a conditional generator: classes, such as "3" or "0,1,2", given to the samples in turn; all by default.
+        labels: classes given to the samples of a conditional generator in turn, such as "3" or "0,1,2"; all by default.
         interpolate: pairs of numbers of samples, such as "0-5,7-2": a row of images from one to the other for each.
         way: "slerp", along the sphere, or "lerp", straight.
         arithmetic: numbers of samples, added and subtracted in groups whose means are taken: "3,8,12 - 1,5,9 + 2,4,7" is the

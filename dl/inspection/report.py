@@ -40,7 +40,7 @@ def render(
         targets: the class that is asked after in each of the `subjects`; by default the likeliest.
         maximised: classes to find the best images of; by default the likeliest ones, or all where they are few.
         whose: says what the accuracy against epsilon is of.
-        seed: of what is drawn.
+        seed: seed of what is drawn.
         tell: is told how far it is.
     """
     run = views.programs(network, choices)

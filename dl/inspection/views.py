@@ -53,9 +53,9 @@ def programs(network: Network, choices: Choices) -> Programs:
 
 
 def top(network: Network, probabilities: np.ndarray, label: int | None, count: int = 5) -> Table:
-    """The likeliest classes; the right one is marked where it is known."""
+    """The likeliest classes; the correct one is marked where it is known."""
     order = probabilities.argsort()[::-1][: min(count, len(probabilities))].tolist()
-    rows = [(network.named(i), f"{probabilities[i]:.1%}" + (" (right)" if i == label else "")) for i in order]
+    rows = [(network.named(i), f"{probabilities[i]:.1%}" + (" (correct)" if i == label else "")) for i in order]
     return Table(("class", "probability"), rows)
 
 
@@ -143,7 +143,7 @@ def classes(network: Network, run: Programs, choices: Choices, labels: list[int]
 def attacks(
     network: Network, run: Programs, choices: Choices, subjects: list[Subject], whose: str, key: jax.Array, tell: Tell
 ) -> Shown:
-    """Accuracy against epsilon, and examples; without labels, what the network says of the image unchanged is right."""
+    """Accuracy against epsilon, and examples; without labels, what the network says of the clean image counts as correct."""
     images = jnp.asarray(np.stack([subject.pixels for subject in subjects]))
     said = np.asarray(run.scores(images).argmax(-1))
     given = [said[i] if subject.label is None else subject.label for i, subject in enumerate(subjects)]

@@ -24,7 +24,7 @@ from dl.interop.torchvision import Layout
 class Classifier(NamedTuple):
     """A network, its variables on the host, and the images that it takes.
 
-    name, settings: of the model. variables: {"params": ..., "batch_stats": ...}, float32.
+    name, settings: name and settings of the model. variables: {"params": ..., "batch_stats": ...}, float32.
     mean, std: [C]; it takes (pixels - mean) / std of pixels in 0..1. shape: (H, W, C) of its images.
     resize: the shorter side of an image before the middle is cut out. class_names: () where they are not known.
     """
@@ -54,9 +54,9 @@ def load(
     Args:
         path: `.npz`, `.safetensors`, `.pt` or `.pth` with torchvision's names (or others that `dl.interop` knows), a folder
             that `save` wrote, or the workdir of a run.
-        name: of the model; "" where there is a record beside the file.
-        settings: of the model, before those of the record and of what is published.
-        dtype: of the computation.
+        name: name of the model; "" where there is a record beside the file.
+        settings: settings of the model, before those of the record and of what is published.
+        dtype: data type of the computation.
 
     Raises:
         UserError: the file can't be read, is of another model, or does not fit it; no name.
@@ -78,7 +78,7 @@ def load(
     if not found.side and not record:
         raise UserError(
             f"{path} is without the record that experiments.convert wrote beside it, {file.with_suffix('.json').name}, and "
-            f"nobody published weights of {name}: convert the run anew."
+            f"nobody published weights of {name}: convert the run again."
         )
     given = {**found.settings, **record.get("settings", {}), **(settings or {})}
     classes = given.pop("num_classes", None)
@@ -113,11 +113,11 @@ def of_run(
     """The classifier that a run trained.
 
     Args:
-        workdir: of the run.
+        workdir: folder of the run.
         which: checkpoint, "latest" or "best".
         replica: which.
-        dtype: of the computation; None for the run's.
-        data_dir: where prepared sets are; by default where the training found them.
+        dtype: data type of the computation; None for the run's.
+        data_dir: where prepared datasets are; by default where the training found them.
         manual_dir: where archives are; likewise.
 
     Raises:
@@ -199,12 +199,12 @@ def _read_record(file: Path) -> dict[str, Any]:
     try:
         record = read_json(path, object)
     except UserError as error:
-        raise UserError(f"{error} It belongs to {file.name}: convert the weights anew.") from error
+        raise UserError(f"{error} It belongs to {file.name}: convert the weights again.") from error
     if not isinstance(record, dict) or set(record) != set(KEYS):
         return {}
     wrong = [key for key, good in KEYS.items() if not good(record[key])]
     if wrong or len(record["mean"]) != len(record["std"]):
-        raise UserError(f"{path} is damaged: {wrong[0] if wrong else 'mean and std'} can't be so; convert the weights anew.")
+        raise UserError(f"{path} is damaged: {wrong[0] if wrong else 'mean and std'} can't be so; convert the weights again.")
     return {**record, "settings": {key: _tuples(value) for key, value in record["settings"].items()}}
 
 

@@ -26,9 +26,9 @@ class Published(NamedTuple):
     """What is published for a model.
 
     layout: the model -> where torchvision keeps its layers.
-    mean, std: of the network's input: it takes (rgb - mean) / std of RGB in 0..1, one number a channel.
-    settings: of the model, that the weights were made for.
-    side: of the square that it takes; 0 where nothing is published, so that a record must say it.
+    mean, std: mean and deviation of the network's input: it takes (rgb - mean) / std of RGB in 0..1, one number a channel.
+    settings: settings of the model that the weights were made for.
+    side: side of the square that it takes; 0 where nothing is published, so that a record must say it.
     resize: the shorter side of an image before that square is cut out of its middle.
     renamed: arrays by other published names -> by torchvision's, in PyTorch's layout.
     """

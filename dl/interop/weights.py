@@ -139,8 +139,8 @@ def _unreadable(path: Path, error: Exception) -> str:
     if "Object arrays" in str(error):  # NumPy's words
         return f"weights: {path} was refused: it holds Python objects, which may execute code, and not arrays alone."
     if path.suffix in (".pt", ".pth"):
-        return f"weights: {path} can't be read (it is no file of PyTorch's, or was cut short); get it anew."
-    return f"weights: {path} can't be read ({_first_line(error)}); get it anew."
+        return f"weights: {path} can't be read (it is no file of PyTorch's, or was cut short); get it again."
+    return f"weights: {path} can't be read ({_first_line(error)}); get it again."
 
 
 def _first_line(error: Exception) -> str:

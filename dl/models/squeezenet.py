@@ -85,8 +85,8 @@ class SqueezeNet(nn.Module):
     Attributes:
         version: "1.0" or "1.1".
         pooling: "max", or "average", which makes for smoother images (Gatys et al. 2016, section 2).
-        padding: of the last convolution.
-        dropout: of fire9's outputs, in training.
+        padding: padding of the last convolution.
+        dropout: dropout rate of fire9's outputs, in training.
 
     Raises:
         UserError: an unknown version or pooling; images too small.

@@ -34,7 +34,7 @@ def collect(runs: Sequence[Path], docs: Path, root: Path = provenance.ROOT) -> l
     Args:
         runs: workdirs of finished runs.
         docs: the folder of the page.
-        root: of the repository whose history the runs' commits must be in.
+        root: folder of the repository whose history the runs' commits must be in.
 
     Raises:
         UserError: a run that is not finished, or that nobody could repeat by its command: it was made with several
@@ -45,10 +45,10 @@ def collect(runs: Sequence[Path], docs: Path, root: Path = provenance.ROOT) -> l
     for run, result in found.items():
         parts = result.get("history") or [result]
         if len({part["config_hash"] for part in parts}) > 1:
-            raise UserError(f"{run} was made with several configurations (its history.json): train it anew in another folder.")
+            raise UserError(f"{run} was made with several configurations (its history.json): train it again in another folder.")
         for part in parts:
             if wrong := provenance.problem(part["commit"], root):
-                raise UserError(f"{run} can't be kept: {wrong}. Commit, then train it anew in another folder.")
+                raise UserError(f"{run} can't be kept: {wrong}. Commit, then train it again in another folder.")
     kept = []
     for run, result in found.items():
         target = docs / FOLDER / f"{run.name}.json"
@@ -74,7 +74,7 @@ def problems(result: dict[str, Any], given: ConfigDict, root: Path = provenance.
     Args:
         result: as it is kept.
         given: the configuration that its command gives now.
-        root: of the repository.
+        root: folder of the repository.
     """
     wrong = provenance.problem(result["commit"], root)
     found = [wrong] if wrong else []

@@ -48,7 +48,7 @@ LOSSES = ("non_saturating", "saturating")
 class Settings(NamedTuple):
     """`config.task`.
 
-    loss: of the generator, "non_saturating" or "saturating".
+    loss: name of the generator's loss, "non_saturating" or "saturating".
     discriminator_steps: number of the discriminator's steps for each of the generator (k).
     label_smoothing: one-sided label smoothing, at least 0 and below 1.
     discriminator_optimizer: settings that replace those of `config.optimizer` for the discriminator.

@@ -222,7 +222,7 @@ def metrics_of(settings: Settings) -> dict[str, Metric]:
 
 
 def measure(outputs: Mapping[str, np.ndarray], settings: Settings) -> dict[str, float]:
-    """`error` of one-shot recognition, and, where the split is no set of runs, those of all trials and of verification.
+    """`error` of one-shot recognition, and, where the split has no runs, those of all trials and of verification.
 
     Raises:
         UserError: the split has too few classes or examples.

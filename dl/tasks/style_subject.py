@@ -79,10 +79,10 @@ class Subject(NamedTuple):
 
     content: [H, W, C], or None.
     styles: [h, w, C] each.
-    shares: of the regions, at the size (h, w) asked for: [K, h, w]; the content's, and those of each style.
+    shares: share of each region in the cells of a grid, (h, w) -> [K, h, w]; the content's, and those of each style.
     region_weights: [S, K].
-    shape: of the image to be painted.
-    original: of the content, in its colours.
+    shape: shape of the image to be painted.
+    original: content in its own colours.
     """
 
     content: np.ndarray | None

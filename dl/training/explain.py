@@ -33,12 +33,12 @@ Shape = tuple[int, ...]
 class Layer(NamedTuple):
     """One module, or what an objective computes outside of all modules. The numbers are its own: without the modules inside it.
 
-    path: of its parameters, `model/conv1`; `objective/<name>` of an objective.
+    path: path of its parameters, `model/conv1`; `objective/<name>` of an objective.
     module: its class, or "objective", or "parameters" for a group that no module has.
     outputs: the shape of each array that it returns, without the batch.
-    parameters: how many numbers.
-    flops: of the forward pass of one example in training.
-    activation_bytes: of its outputs for one example.
+    parameters: number of parameters.
+    flops: FLOPs of the forward pass of one example in training.
+    activation_bytes: size of its outputs for one example.
     calls: how often it is called in that forward pass.
     """
 

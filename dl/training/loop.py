@@ -45,7 +45,7 @@ def train(experiment: Experiment, workdir: Path, progress: Progress, profile: tu
 
     Args:
         experiment: what is trained.
-        workdir: of the run; it exists.
+        workdir: folder of the run; it exists.
         progress: what a person sees of it.
         profile: (first step, last step) of which a trace is written to `workdir/profile`.
 

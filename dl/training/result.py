@@ -28,8 +28,8 @@ def result(
     """The content of `result.json`.
 
     Args:
-        config: of the run.
-        phases: of its task.
+        config: configuration of the run.
+        phases: phases of its task.
         step: the number of steps taken.
         params: the last parameters, on the host, [replicas, ...].
         evaluated: the splits at the last step.

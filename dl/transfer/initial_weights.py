@@ -103,7 +103,7 @@ def _matching(pattern: str, params: Mapping[str, Any]) -> set[str]:
 
 
 def _differences(wanted: Mapping[str, Any], found: Mapping[str, np.ndarray], new: Collection[str]) -> dict[str, str]:
-    """Path -> what is wrong with it, of those that are not made anew."""
+    """Path -> what is wrong with it, of those that are not reinitialised."""
     out = {}
     for path, leaf in wanted.items():
         if path in new:
@@ -132,7 +132,7 @@ def read(config: ConfigDict, name: str, manual_dir: str | None, group: str = "mo
     """The weights `name`: the workdir of a run, or a file (or converted folder) of weights published for `config.model`.
 
     Args:
-        config: of the task that starts from them.
+        config: configuration of the task that starts from them.
         name: a folder; or a file, from here or in the folder of archives.
         manual_dir: the folder of archives.
         group: the parameter group that a published model fills.

@@ -127,7 +127,7 @@ def test_pixels_are_counted_before_they_are_decoded(side, tmp_path, recwarn):
     content[16:24] = struct.pack(">II", side, side)
     content[29:33] = struct.pack(">I", zlib.crc32(bytes(content[12:29])))
     (tmp_path / "a.png").write_bytes(content)
-    decoding._without_warning.cache_clear()  # pytest sets the filters of warnings anew for every test
+    decoding._without_warning.cache_clear()  # pytest resets the filters of warnings for every test
     too_large = r"a\.png has too many pixels.*: at most 50 million are decoded; make it smaller or remove it\.$"
     for read in (lambda: image_files.read(str(tmp_path / "a.png")), lambda: shape_of(tmp_path / "a.png")):
         with pytest.raises(UserError, match=too_large):

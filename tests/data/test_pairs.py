@@ -154,7 +154,7 @@ def test_a_source_that_does_not_know_its_columns_is_read_once():
 
 
 def test_pairs_of_two_classes_of_two():
-    """The smallest set there is: all of its 4 similar and 8 dissimilar ordered pairs come up."""
+    """The smallest dataset there is: all of its 4 similar and 8 dissimilar ordered pairs come up."""
     raw = np.random.Philox(0).random_raw(6 * 500).reshape(-1, 6)
     left, right, same = sample_pairs(identities(np.array([7, 9, 7, 9])), 1.0, raw)
     assert len({(a, b) for a, b in zip(left[same], right[same], strict=True)}) == 4

@@ -1,4 +1,4 @@
-"""Published sets: counts and statistics as published, every way of reading them the same, and what is said of bad files."""
+"""Published datasets: counts and statistics as published, every way of reading them the same, and what is said of bad files."""
 
 import functools
 import gzip

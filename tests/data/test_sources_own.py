@@ -216,7 +216,7 @@ def test_labels_out_of_range(tmp_path, arrays, wrong):
 
 @pytest.fixture
 def make_builder(tmp_path):
-    """Prepare a small set of one's own as ArrayRecord; the images of example i are filled with i."""
+    """Prepare a small dataset of one's own as ArrayRecord; the images of example i are filled with i."""
     import tensorflow_datasets as tfds
 
     def prepare(shape, sizes):

@@ -20,7 +20,7 @@ def settings(name, **rest):
 
 
 def prepared(folder, name, features, examples, supervised):
-    """A set of that name, of the first two of three examples and of the last."""
+    """A dataset of that name, of the first two of three examples and of the last."""
 
     def info(self):
         return self.dataset_info_from_configs(

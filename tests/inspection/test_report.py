@@ -65,7 +65,7 @@ def test_only_what_is_asked_for():
 def test_the_right_class_is_marked_and_another_s_evidence_can_be_asked_for():
     net = network(Pooled())
     html = report.render(net, choose(net, methods=("gradients",)), subjects((8, 8, 3), label=2)[:1], targets=[1])
-    assert "it is: three" in html and "for two" in html and html.count("(right)") == 1
+    assert "it is: three" in html and "for two" in html and html.count("(correct)") == 1
 
 
 def test_mistakes_in_what_is_asked_for():

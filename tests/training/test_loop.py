@@ -246,11 +246,11 @@ def test_a_parameter_norm_that_is_infinite_stops_the_run(tmp_path):
         params, variables = experiment("painting").task.init(key)
         return {"image": {"pixels": params["image"]["pixels"] + 1e30}}, variables
 
-    def still(params, variables, batch, key):  # its loss and its gradient are finite
+    def flat(params, variables, batch, key):  # its loss and its gradient are finite
         return (params["image"]["pixels"].mean() * 0.0, jnp.float32(1)), (variables, {})
 
     task = experiment("painting").task
-    task = task._replace(init=init, objectives={"paint": task.objectives["paint"]._replace(loss=still)})
+    task = task._replace(init=init, objectives={"paint": task.objectives["paint"]._replace(loss=flat)})
     with pytest.raises(
         UserError, match=r"stopped at step 1: the metric 'parameter_norm/image' of replica 0 is NaN or infinite"
     ):

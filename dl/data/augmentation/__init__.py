@@ -108,7 +108,7 @@ def build(settings: Mapping[str, Any], features: Features = ONE_IMAGE) -> Augmen
 
     Args:
         settings: name -> its settings.
-        features: of the batches; what is not named there is left alone.
+        features: features of the batches; what is not named there is left alone.
 
     Raises:
         UserError: an unknown name or setting, or a value out of range; when called: images of a shape that a transform cannot

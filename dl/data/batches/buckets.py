@@ -24,7 +24,7 @@ class Order(NamedTuple):
     """In which order the buckets come: a function of the step alone, so that replicas, which share a program, agree.
 
     sizes: examples of a batch of each bucket.
-    batches: of each bucket, in an epoch.
+    batches: number of batches of each bucket in an epoch.
     """
 
     sizes: tuple[int, ...]
@@ -36,7 +36,7 @@ class Order(NamedTuple):
         return sum(self.batches)
 
     def batch(self, step: int) -> tuple[int, int, int]:
-        """The epoch of a step, its bucket, and which batch of this bucket it is; drawn anew for every epoch."""
+        """The epoch of a step, its bucket, and which batch of this bucket it is; drawn for every epoch."""
         epoch, place = divmod(step, self.steps)
         number = int(permutation(_ORDER, epoch, self.steps)[place])
         ends = np.cumsum(self.batches)
@@ -91,7 +91,7 @@ def in_buckets(source: Source, seed: int, batch_size: int, settings: Mapping[str
 
     Args:
         source: the split, in memory, with a ragged feature.
-        seed: of the order of the examples.
+        seed: seed of the order of the examples.
         batch_size: as for `order`.
         settings: as for `order`.
         on_device: not used.

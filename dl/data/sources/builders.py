@@ -1,4 +1,4 @@
-"""Sets that TFDS has prepared as ArrayRecord: finding, reading and preparing them, without TensorFlow."""
+"""Datasets that TFDS has prepared as ArrayRecord: finding, reading and preparing them, without TensorFlow."""
 
 import contextlib
 import dataclasses
@@ -23,15 +23,15 @@ from dl.data.sources.unpacking import kept_arrays
 from dl.dataset import Dataset, Info, Kind
 from dl.errors import UserError
 
-MEMORY_LIMIT = 2 * 2**30  # bytes; a larger set is read as it is needed
-CHUNK = 4096  # examples decoded at a time when a set is read into memory
+MEMORY_LIMIT = 2 * 2**30  # bytes; a larger dataset is read as it is needed
+CHUNK = 4096  # examples decoded at a time when a dataset is read into memory
 IMAGES = (Kind.IMAGE, Kind.LABEL_MAP)
 OFFSETS = ".offsets"  # of a ragged feature, in a file of kept arrays
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"
 
 
 def folder(data_dir: str | None) -> Path:
-    """The folder of prepared sets."""
+    """The folder of prepared datasets."""
     return Path(data_dir or DEFAULT_DATA_DIR).expanduser()
 
 
@@ -87,8 +87,8 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
         settings: the section `dataset`: besides what `tfds_features.fields` reads, `lengths` (ragged feature -> the
             lengths that it is padded to, or those of all; by default that of the longest example) and `level` of texts ("word"
             or "character").
-        data_dir: the folder of prepared sets, where decoded arrays are kept for the next run.
-        channels: of an image, only the first so many are kept; 0 keeps all.
+        data_dir: the folder of prepared datasets, where decoded arrays are kept for the next run.
+        channels: number of an image's channels that are kept, the first ones; 0 keeps all.
 
     Raises:
         UserError: not stored as ArrayRecord; no such image or split; images of several sizes and no `dataset.size`; texts, or
@@ -150,9 +150,9 @@ class Records:
     """The examples of a TFDS data source, read and decoded one by one.
 
     Args:
-        records: of a split.
+        records: records of a split.
         found: our feature name -> where it is in an example.
-        change: of images of several sizes, to one.
+        change: what brings images of several sizes to one.
         lengths: ragged feature -> the lengths that it is padded to; the last is taken here.
     """
 
@@ -250,7 +250,7 @@ def _without_advice() -> None:
     logging.getLogger("absl").addFilter(lambda record: "OpenCV is not installed" not in record.getMessage())
 
 
-SETTINGS: Mapping[str, Mapping[str, Any]] = {  # of any set that TFDS has prepared
+SETTINGS: Mapping[str, Mapping[str, Any]] = {  # of any dataset that TFDS has prepared
     "tfds": {
         "image": "",
         "label": "",

@@ -73,7 +73,7 @@ def derive(name: str, base: Source | None, drawers: np.ndarray, alphabets: tuple
     Args:
         name: a key of `BASES`.
         base: the split that it is made of; None for the published runs.
-        drawers: of the base's images, 0..19 [N].
+        drawers: drawer of each of the base's images, 0..19 [N].
         alphabets: the names, in the order of the feature `alphabet`.
         manual_dir: where `all_runs.zip` lies.
 
@@ -170,7 +170,7 @@ def drawers_of(labels: np.ndarray, order_keys: list[tuple[int, int]], order: np.
     """The drawer of each image, 0..19 [N], of a split in TFDS's order.
 
     Args:
-        labels: of the images, to check the order by.
+        labels: label of each image, to check the order by.
         order_keys: (label, drawer) of each image in the archive's order.
         order: TFDS's order of them.
 
@@ -179,5 +179,5 @@ def drawers_of(labels: np.ndarray, order_keys: list[tuple[int, int]], order: np.
     """
     ordered = np.array(order_keys)[order]
     if len(ordered) != len(labels) or (ordered[:, 0] != labels).any():
-        raise UserError("omniglot: these images are not in TFDS's order, so who drew them is not known: prepare the set again.")
+        raise UserError("omniglot: these images are not in TFDS's order, so who drew them is not known: prepare it again.")
     return ordered[:, 1]

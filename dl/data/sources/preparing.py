@@ -1,8 +1,8 @@
-"""Preparing a published set under its TFDS name as ArrayRecord, from its archives or from the network, without TensorFlow.
+"""Preparing a published dataset under its TFDS name as ArrayRecord, from its archives or from the network, without TensorFlow.
 
 The stock builders unpack and read their archives with TensorFlow. Here the stock builder does everything but that: its step
-that reads the archives is replaced by ours, on that one object. The result is the standard set, which every program that uses
-TFDS sees as prepared.
+that reads the archives is replaced by ours, on that one object. The result is the standard dataset, which every program that
+uses TFDS sees as prepared.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ def prepare(
     recorded: Mapping[str, Sequence[str]],
     paths: Mapping[str, Path] | None,
 ) -> None:
-    """Write the set `name` ("builder" or "builder/config") into `data_dir`.
+    """Write the dataset `name` ("builder" or "builder/config") into `data_dir`.
 
     Args:
         name: as in TFDS.
-        data_dir: the folder of prepared sets; None is TFDS's default.
-        archives: all files of the set.
+        data_dir: the folder of prepared datasets; None is TFDS's default.
+        archives: all files of the dataset.
         parse: (paths by file name, split) -> the split.
-        splits: the set's splits.
+        splits: the dataset's splits.
         recorded: feature -> its class names, where the stock builder takes them from the archives.
         paths: the archives by file name, or None to download them.
 

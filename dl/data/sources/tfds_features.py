@@ -57,7 +57,7 @@ def fields(builder: Any, settings: ConfigDict, channels: int = 0) -> dict[str, F
     Args:
         builder: prepared.
         settings: the section `dataset`: `image`, `label`, `texts`, `label_maps`.
-        channels: of an image, only the first so many are kept; 0 keeps all.
+        channels: number of an image's channels that are kept, the first ones; 0 keeps all.
 
     Raises:
         UserError: no such image, or nothing that could be read.
@@ -205,11 +205,11 @@ def tokenised(
     Symbols are numbered from the most frequent on, after `<unk>`, which stands for those that the vocabulary lacks.
 
     Args:
-        info: of the data.
+        info: description of the data.
         splits: split -> its features; the vocabulary is that of the first, where none is called `train`.
-        texts: which of them are texts.
+        texts: names of the features that are texts.
         level: "word" or "character".
-        lengths: of each, to which it is padded.
+        lengths: feature -> length to which it is padded.
 
     Raises:
         UserError: an unknown level.

@@ -97,13 +97,13 @@ class Adversarial:
 
     players: the two nets.
     info: description of the data.
-    view: what is measured and shown of the samples: `dl.evaluation.generated_images` or `generated_points`.
+    samples: what is measured and shown of the samples: `dl.evaluation.generated_images` or `generated_points`.
     settings: losses and number of steps.
     """
 
     players: Players
     info: Info
-    view: Any
+    samples: Any
     settings: Settings
 
     @property
@@ -164,22 +164,22 @@ class Adversarial:
         return mean(losses), ({**variables, "generator": state}, {"generator_loss": mean(losses)})
 
     def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
-        """How the game stands on examples that were not trained on, and what the view needs to measure the samples."""
+        """How the game stands on examples that were not trained on, and what is needed to measure the samples."""
         real, label = batch[self.feature], self.labels(batch)
         fake = self.apply("generator", params, variables, self.players.draw(key, len(real)), label)
         on_real, on_fake = (self.apply("discriminator", params, variables, x, label) for x in (real, fake))
         own = {"label": batch["label"]} if "label" in batch else {}
-        return standing(on_real, on_fake, batch["mask"]), {**self.view.outputs(real, fake), **own}
+        return standing(on_real, on_fake, batch["mask"]), {**self.samples.outputs(real, fake), **own}
 
     def finish(self, sums: Any, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
         """The standing of the game and the measures of the samples."""
-        return means(sums, outputs) | self.view.summarize(outputs, self.players.conditional)
+        return means(sums, outputs) | self.samples.summarize(outputs, self.players.conditional)
 
     def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
-        """What the view shows of the samples."""
+        """What is shown of the samples."""
         make = jax.jit(lambda z, label: self.apply("generator", params, variables, z, label))
         score = jax.jit(lambda x, label: self.apply("discriminator", params, variables, x, label))
-        return self.view.render(self.players, make, lambda x, label: nn.sigmoid(score(x, label)), evaluation, key)
+        return self.samples.render(self.players, make, lambda x, label: nn.sigmoid(score(x, label)), evaluation, key)
 
     def task(self, optimizers: Mapping[str, optax.GradientTransformation], steps: int) -> Task:
         """The task: `optimizers` of `generator` and `discriminator`, `steps` of the generator."""
@@ -188,7 +188,7 @@ class Adversarial:
             "generator": Objective(self.generate, ("generator",), optimizers["generator"]),
         }
         order = ("discriminator",) * self.settings.discriminator_steps + ("generator",)
-        described = {"value": NEITHER, "d_real": NEITHER, "d_fake": NEITHER, **self.view.metrics(self.players.conditional)}
+        described = {"value": NEITHER, "d_real": NEITHER, "d_fake": NEITHER, **self.samples.metrics(self.players.conditional)}
         evaluators = {"game": Evaluator(self.evaluate, described, self.finish)}
         return Task(self.init, objectives, (Phase(steps, order),), evaluators, self.render)
 
@@ -213,17 +213,17 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
         "generator": optimizers.build(config.optimizer, steps),
         "discriminator": optimizers.build(own, steps * settings.discriminator_steps),
     }
-    return Adversarial(players, resources.info, _view(config, resources.info, settings), settings).task(made, steps)
+    return Adversarial(players, resources.info, _samples(config, resources.info, settings), settings).task(made, steps)
 
 
-def _view(config: ConfigDict, info: Info, settings: Settings) -> Any:
+def _samples(config: ConfigDict, info: Info, settings: Settings) -> Any:
     """What is measured and shown of generated images or points."""
     if "image" not in info.shapes:
-        return generated_points.View(info)
+        return generated_points.GeneratedPoints(info)
     given = settings.classifier
     extractor = trained_classifier.feature_extractor(given, info) if given else feature_extractor.random()
     center, scale = np.asarray(config.dataset.mean, np.float32), np.asarray(config.dataset.std, np.float32)
-    return generated_images.View(info, extractor, center, scale, settings.confident, settings.parzen)
+    return generated_images.GeneratedImages(info, extractor, center, scale, settings.confident, settings.parzen)
 
 
 def build_players(config: ConfigDict, info: Info) -> Players:

@@ -1,4 +1,4 @@
-"""Starting in a workdir, at the first step or where a run stopped: what must fit before a step is taken, what is noted of it."""
+"""Starting in a workdir, at the first step or where a run stopped: what must fit before a step, what is noted of it."""
 
 from collections.abc import Mapping
 from pathlib import Path

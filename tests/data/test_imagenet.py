@@ -13,7 +13,7 @@ from PIL import Image
 from dl.data import decoding
 from dl.data.fingerprint import fingerprint
 from dl.data.load import load
-from dl.data.slicing import View
+from dl.data.slicing import Slices
 from dl.data.sources import imagenet
 from dl.data.streaming import Readers, Streamed
 from dl.dataset import column_of
@@ -143,7 +143,7 @@ def test_labels_and_stored_bytes_without_decoding(archives, monkeypatch):
     assert column_of(source, "alphabet") is None
     name = source.source.source.index.names[2]
     assert source.stored(np.array([2])) == [f"{name} {labels[2]} ".encode() + images[name]]
-    assert fingerprint({"train": source}) == expected != fingerprint({"train": View([(source, 1, len(source))])})
+    assert fingerprint({"train": source}) == expected != fingerprint({"train": Slices([(source, 1, len(source))])})
 
 
 def test_what_a_tar_claims_is_not_believed(archives):

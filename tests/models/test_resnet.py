@@ -139,7 +139,7 @@ def test_stochastic_depth_goes_through_the_net():
     model, seen = CifarResNet(depth=20, stochastic_depth=0.5), {}
 
     def look(method, args, kwargs, context):
-        if isinstance(context.module, Block):
+        if isinstance(context.module, ResidualBlock):
             seen[context.module.name] = context.module.survival
         return method(*args, **kwargs)
 

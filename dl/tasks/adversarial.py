@@ -36,6 +36,7 @@ from dl.dataset import Info, Resources
 from dl.errors import UserError, unknown
 from dl.evaluation import feature_extractor, generated_images, generated_points
 from dl.metric import NEITHER
+from dl.models import build as models
 from dl.models.gan_mlp import Players
 from dl.task import Batch, Evaluation, Evaluator, Measurement, Metrics, Objective, Outcome, Phase, Task, Tree, mean, means
 from dl.training import optimizers
@@ -235,13 +236,12 @@ def build_players(config: ConfigDict, info: Info) -> Players:
     feature = next((name for name in ("image", "point") if name in info.shapes), None)
     if feature is None:
         raise UserError(f"the task adversarial needs images or points, and the dataset {info.name} has none.")
-    rest: dict[str, Any] = config.model.to_dict()
-    name = rest.pop("name")
-    make = registry.find("dl.models", "model", name)
-    given = {"shape": tuple(info.shapes[feature]), "num_classes": info.num_classes, "dtype": jnp.dtype(config.dtype)}
-    if not set(given) <= set(inspect.signature(make).parameters):
+    given = {"shape": tuple(info.shapes[feature]), "num_classes": info.num_classes}
+    if not set(given) <= set(inspect.signature(models.find(config)).parameters):
+        name = config.model.name
         raise UserError(f"the task adversarial needs a model of two players, and {name} is none: gan_mlp and dcgan are.")
-    return registry.call(make, f"the model {name}", rest, **given)
+    players: Players = models.build(config, **given)
+    return players
 
 
 PUBLIC = {"adversarial": build}

@@ -34,7 +34,7 @@ from dl.errors import UserError, unknown
 from dl.evaluation import one_shot, similarity_artifacts, verification
 from dl.layers.weighted_l1 import WeightedL1
 from dl.metric import ERROR, HIGHER, NEITHER, Metric
-from dl.models.build import build as build_model
+from dl.models import build as models
 from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Phase, Task, Tree, mean, means
 from dl.training import optimizers
 
@@ -258,7 +258,7 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
         raise UserError(f"similarity needs labelled images, and the dataset {info.name} has none.")
     settings = registry.read(Settings, "the task similarity", config.task)
     _check_settings(settings, config, info)
-    tower = build_model(config, num_classes=settings.embedding)
+    tower = models.build(config, num_classes=settings.embedding)
     return Similarity(tower, info, settings).task(optimizers.build(config.optimizer, steps), steps)
 
 

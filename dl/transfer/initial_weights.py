@@ -52,19 +52,7 @@ def started(task: Task, weights: Weights, reinitialise: str = "", head: Callable
     other = _differences(params, weights.params, new)
     if other:
         new |= set(head()) & set(other)
-    modules = {path.rpartition("/")[0].partition("/")[2] for path in new}  # without the group: variables have none
-    fresh = {path for path in variables if "/".join(path.split("/")[1:-1]) in modules}
-    wrong = {**_differences(params, weights.params, new), **_differences(variables, weights.variables, fresh)}
-    if wrong:
-        more = f", and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
-        raise UserError(
-            f"the weights {weights.source} do not fit the model: {', '.join(list(wrong.values())[:LISTED])}{more}. Give "
-            "others, or have these reinitialised: config.task.reinitialise, a regular expression such as 'model/conv10/.*'."
-        )
-    loaded = [
-        {path: found[path] for path in wanted if path not in skipped}
-        for wanted, found, skipped in ((params, weights.params, new), (variables, weights.variables, fresh))
-    ]
+    loaded = _fitting(params, variables, weights, new)
 
     def init(key: jax.Array) -> tuple[Tree, Tree]:
         made = []
@@ -84,6 +72,25 @@ def started(task: Task, weights: Weights, reinitialise: str = "", head: Callable
     ]
     origin = Table(("parameter", "shape", "from"), rows)
     return task._replace(init=init, render=render)
+
+
+def _fitting(
+    params: Mapping[str, Any], variables: Mapping[str, Any], weights: Weights, new: Collection[str]
+) -> list[dict[str, np.ndarray]]:
+    """The weights of the parameters and of the variables, by path, but for the `new` parameters and what belongs to them."""
+    modules = {path.rpartition("/")[0].partition("/")[2] for path in new}  # without the group: variables have none
+    fresh = {path for path in variables if "/".join(path.split("/")[1:-1]) in modules}
+    unfit = {**_differences(params, weights.params, new), **_differences(variables, weights.variables, fresh)}
+    if unfit:
+        more = f", and {len(unfit) - LISTED} more" if len(unfit) > LISTED else ""
+        raise UserError(
+            f"the weights {weights.source} do not fit the model: {', '.join(list(unfit.values())[:LISTED])}{more}. Give "
+            "others, or have these reinitialised: config.task.reinitialise, a regular expression such as 'model/conv10/.*'."
+        )
+    return [
+        {path: found[path] for path in wanted if path not in skipped}
+        for wanted, found, skipped in ((params, weights.params, new), (variables, weights.variables, fresh))
+    ]
 
 
 def _matching(pattern: str, params: Mapping[str, Any]) -> set[str]:

@@ -42,7 +42,7 @@ class Network:
     std: Float[Array, " 3"]
     params: Tree
 
-    def features(self, params: Tree, pixels: Float[Array, "h w c"]) -> Features:
+    def features(self, params: Tree, pixels: Float[Array, "height width channels"]) -> Features:
         """Layer -> features [h, w, c] of an image in 0..1; one channel is a grey image."""
         rgb = jnp.broadcast_to(pixels, (*pixels.shape[:2], 3))
         inputs = ((rgb - self.mean) / self.std)[None]

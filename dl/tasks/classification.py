@@ -170,7 +170,8 @@ class Classification:
         """The loss that training minimises."""
         scores, variables = self.training_scores(params, variables, batch["image"], key)
         losses = self.losses(scores, batch)
-        metrics = {"loss": mean(losses), "error": mean(scores.argmax(-1) != batch["label"])}
+        incorrect = scores.argmax(-1) != batch["label"]
+        metrics = {"loss": mean(losses), "error": mean(incorrect)}
         if not self.auxiliary:
             return mean(losses), (variables, metrics)
         sown = jax.tree.leaves(variables.pop("auxiliary", {}))

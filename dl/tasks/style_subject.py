@@ -148,7 +148,7 @@ def _mapped(
     for k, colour in enumerate(wanted.colours):
         if not share[:, k].sum():
             raise UserError(
-                f"the colour {tuple(map(int, colour))} of {settings['content_map']} is in no style's map: paint it there."
+                f"the colour {tuple(map(int, colour))} of {settings.content_map} is in no style's map: paint it there."
             )
     areas = np.bincount(wanted.labels.ravel(), minlength=len(wanted.colours)) / wanted.labels.size
 

@@ -68,7 +68,7 @@ def build(config: ConfigDict, name: str, layers: tuple[str, ...], manual_dir: st
         model = _model(model_name, settings, config.dtype)
         create = _checked(model, model_name, layers)
         params = jax.jit(lambda key: create(key)[1]["params"])(jax.random.key(NETWORK_SEED))
-        return Network(model, layers, *map(jnp.asarray, UNTRAINED), params)
+        return Network(model, layers, jnp.asarray(UNTRAINED[0]), jnp.asarray(UNTRAINED[1]), params)
     path = image_files.find(name, manual_dir, "the file of weights")
     arrays = weights.read(path)
     published = interop.published(model_name, arrays)

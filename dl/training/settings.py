@@ -58,7 +58,7 @@ def assign(config: ConfigDict, values: Mapping[str, Any], flag: str) -> None:
     for key, value in values.items():
         try:
             config.update_from_flattened_dict({key: value})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise UserError(f"{flag}: {key} cannot be {value!r}: {error}") from error
 
 

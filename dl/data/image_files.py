@@ -60,10 +60,15 @@ def central(image: Pixels, shape: tuple[int, int, int], resize: int) -> Float[np
         image: RGB in 0..1.
         shape: (H, W, C) wanted; one channel is the luminance.
         resize: length of the shorter side in pixels.
+
+    Raises:
+        UserError: another number of channels than 1 or 3.
     """
     from PIL import Image
 
     height, width, channels = shape
+    if channels not in (1, 3):
+        raise UserError(f"the network takes images of {channels} channels, and image files have 1 or 3.")
     rows, columns = image.shape[:2]
     factor = max(resize / min(rows, columns), height / rows, width / columns)
     box = (max(round(columns * factor), width), max(round(rows * factor), height))

@@ -69,7 +69,7 @@ def build(name: str, settings: Mapping[str, Any], num_classes: int, dtype: DType
 
 def shapes(model: nn.Module, shape: tuple[int, int, int]) -> Any:
     """The shapes of a model's variables for images [H, W, C]."""
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))
+    return jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32))
 
 
 def classes(layout: Layout, model: Any, state: Arrays, otherwise: int) -> int:

@@ -12,6 +12,7 @@ from dl import provenance
 from dl.config import UNHASHED, config_hash, differences, flatten
 from dl.errors import UserError
 from dl.files import read_json
+from dl.report import described
 
 PAGE = "results.md"
 FOLDER = "results"  # of the kept result files, beside the page
@@ -127,9 +128,9 @@ def _row(name: str, result: dict[str, Any]) -> str:
     reference = result["reference"]
     split, _, metric = reference["metric"].partition("/")
     reached = result["metrics"][split][metric]
-    sign = -1 if reference.get("mode", "min") == "max" else 1
+    known = described.describe(metric, described.read(result))
     text = with_deviation(reached)
-    text = f"**{text}**" if sign * reached["mean"] <= sign * reference["value"] else text
+    text = f"**{text}**" if described.reached(known, reached["mean"], reference["value"]) else text
     text += f" ({with_deviation(result['best']['metrics'][split][metric])})" if result.get("best") else ""
     published = f"{reference['value']:g} ({reference['source']})"
     minutes = f"{result['wall_seconds'] / 60:.1f} min"

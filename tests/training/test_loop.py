@@ -12,7 +12,7 @@ import pytest
 from dl.dataset import Arrays
 from dl.errors import UserError
 from dl.task import Phase, mean
-from dl.training import checkpoint
+from dl.training import checkpoint, result
 from dl.training.assembly import check_task
 from dl.training.progress import Progress
 from dl.training.workdir import read_metrics
@@ -299,6 +299,22 @@ def test_a_phase_and_an_evaluator_are_one_program_whatever_the_intervals(tmp_pat
     assert {name: made.count(name) for name in ("jit_local", "jit_numbered")} == {"jit_local": 3, "jit_numbered": 1}
     run(experiment("stack", config, dataset=data), tmp_path / "stack")
     assert made.count("jit_local") == 3 + 2 + 3  # three phases, with ends of their own
+
+
+def test_init_is_traced_once(tmp_path):
+    config = settings(eval_every=6)
+    config.best.metric = "test/error"
+    chosen, traced = experiment("classifier", config), []
+
+    def init(key):
+        traced.append(key)
+        return made(key)
+
+    made = chosen.task.init
+    chosen = chosen._replace(task=chosen.task._replace(init=init))
+    trained = run(chosen, tmp_path / "run")
+    assert result.best(chosen, tmp_path / "run", trained.state)["metrics"]["test"]
+    assert len(traced) == 1
 
 
 def test_a_second_stream_feeds_the_same_steps_under_its_own_name(tmp_path):

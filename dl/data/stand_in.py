@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dl.data.ragged import Ragged, in_memory
 from dl.dataset import Dataset, labelled_images
 
 
@@ -13,12 +14,12 @@ class StandIn:
     Args:
         shape: of an image, (height, width, channels).
         count: of the examples.
-        features: name -> small arrays [count], such as `label`.
+        features: name -> small arrays [count, ...], such as `label`, or broadcast ones; or what is ragged, such as boxes.
     """
 
     resident = False
 
-    def __init__(self, shape: tuple[int, ...], count: int, features: Mapping[str, np.ndarray] | None = None):
+    def __init__(self, shape: tuple[int, ...], count: int, features: Mapping[str, np.ndarray | Ragged] | None = None):
         self.shape, self.count, self.features = shape, count, dict(features or {})
         if "label" in self.features:
             self.labels = self.features["label"]
@@ -28,7 +29,13 @@ class StandIn:
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         images = np.broadcast_to(np.zeros((), np.uint8), (len(indices), *self.shape))
-        return {"image": images, **{name: values[indices] for name, values in self.features.items()}}
+        return {"image": images, **(in_memory(self.features).gather(indices) if self.features else {})}
+
+    def column(self, name: str) -> np.ndarray | None:
+        values = self.features.get(name.removesuffix("_length"))
+        if isinstance(values, Ragged):
+            return values.sizes if name.endswith("_length") else None
+        return self.features.get(name)  # type: ignore[return-value]  # the ragged ones have gone
 
 
 def labelled(name: str, shape: tuple[int, ...], counts: Mapping[str, int], classes: int | Sequence[str]) -> Dataset:

@@ -6,7 +6,7 @@
     BBoxFeature                             boxes, a single one as [1, 4]
     ClassLabel                              class
     Text                                    tokens, where `supervised_keys` or `dataset.texts` name it
-    Audio, float vectors in a Sequence      frames [T, D]; whole numbers are 16-bit samples
+    Audio, float vectors in a Sequence      frames [T, D]; whole numbers are 16-bit samples; `Feature.rate` of audio is known
     Tensor, Scalar of numbers               number
     Sequence of these                       the same, with one more axis, which may be ragged
     FeaturesDict, Translation               those in it, as OUTER_INNER; so are those of a Sequence of a dictionary
@@ -15,6 +15,9 @@ Left out: texts that are not named (as a rule they are names of files), images i
 than its first axis.
 """
 
+import contextlib
+import importlib.util
+import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -41,7 +44,7 @@ class Field(NamedTuple):
     @property
     def ragged(self) -> bool:
         """Whether its first axis differs between examples."""
-        return self.feature.kind not in (Kind.IMAGE, Kind.LABEL_MAP) and None in self.feature.shape[:1]
+        return self.feature.ragged
 
     def of(self, example: Mapping[str, Any]) -> np.ndarray:
         """Its value in an example."""
@@ -130,7 +133,8 @@ def _feature(
         return None
     shape = (*leading, *feature.shape)
     if isinstance(feature, tfds.features.Audio):
-        return Feature(Kind.FRAMES, (shape[0], *(shape[1:] or (1,)))), _samples
+        rate = float(feature.sample_rate or 0)
+        return Feature(Kind.FRAMES, (shape[0], *(shape[1:] or (1,))), rate=rate), _samples
     if isinstance(feature, tfds.features.BBoxFeature):
         return Feature(Kind.BOXES, (*(leading or (1,)), 4)), _boxes
     if isinstance(feature, tfds.features.ClassLabel):
@@ -162,6 +166,10 @@ def _bytes(value: Any) -> np.ndarray:
 
 
 def _samples(value: Any) -> np.ndarray:
+    if isinstance(value, bytes):  # a file, where the set was prepared with lazy_decode
+        import soundfile
+
+        return soundfile.read(io.BytesIO(value), dtype="float32", always_2d=True)[0]
     array = np.asarray(value)
     array = array if array.ndim > 1 else array[:, None]
     return array.astype(np.float32) / (1 << 15 if array.dtype.kind in "iu" else 1)
@@ -181,6 +189,30 @@ def _whole(value: Any) -> np.ndarray:
 
 def _plane(value: Any) -> np.ndarray:
     return np.asarray(value)[..., 0]
+
+
+@contextlib.contextmanager
+def readable_audio() -> Iterator[None]:
+    """In the block TFDS describes features of audio without TensorFlow, which it asks for a type that reading does not use."""
+    if importlib.util.find_spec("tensorflow"):
+        yield
+        return
+    from tensorflow_datasets.core.features import audio_feature
+
+    kinds = (audio_feature._AudioDecoder, audio_feature._LazyDecoder)
+    stock = [kind.__init__ for kind in kinds]
+
+    def described(decoder: Any, file_format: str | None, np_dtype: Any, shape: tuple[int | None, ...]) -> None:
+        decoder._file_format, decoder._np_dtype, decoder._shape = file_format, np_dtype, shape
+        decoder._channels = shape[1] if len(shape) > 1 else 1
+
+    try:
+        for kind in kinds:
+            kind.__init__ = described
+        yield
+    finally:
+        for kind, init in zip(kinds, stock, strict=True):
+            kind.__init__ = init
 
 
 def checked_lengths(names: Sequence[str], lengths: Mapping[str, Sequence[int]] | Sequence[int]) -> dict[str, tuple[int, ...]]:

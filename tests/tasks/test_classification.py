@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from dl.config import base
-from dl.dataset import labelled_images
+from dl.dataset import Feature, Kind, labelled_images
 from dl.errors import UserError
 from dl.tasks.classification import (
     LOSSES,
@@ -228,7 +228,7 @@ def test_copies_are_made_of_pixels_and_standardised_again():
 
 
 def test_what_lies_on_an_image_moves_with_each_copy():
-    """A box around the bright left half is around the right one where the copy is flipped; other images are standardised too."""
+    """A box around the bright left half is around the right one where the copy is flipped; so with other images."""
     chosen = base()
     chosen.update(test_time={"samples": 2, "augmentation": {"flip": {}}})
     chosen.dataset.update(mean=(0.25,), std=(0.5,))

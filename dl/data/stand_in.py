@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dl.data.ragged import Ragged, in_memory
-from dl.dataset import Dataset, labelled_images
+from dl.dataset import Dataset, Info, Kind, Source, labelled_images
 
 
 class StandIn:
@@ -46,3 +46,33 @@ def labelled(name: str, shape: tuple[int, ...], counts: Mapping[str, int], class
         split: StandIn(shape, count, {"label": np.arange(count, dtype=np.int32) % number}) for split, count in counts.items()
     }
     return Dataset(labelled_images(name, shape, number, names), splits)
+
+
+def annotated(
+    info: Info, shape: tuple[int, int, int], counts: Mapping[str, int], longest: Mapping[str, int] | None = None
+) -> Dataset:
+    """A dataset of images with what lies on them, all of one shape.
+
+    Args:
+        info: what the features are; those of images and label maps get their shape here.
+        shape: of an image, (height, width, channels).
+        counts: split -> how many examples.
+        longest: split -> how many objects an image has at most, of what is ragged.
+    """
+    splits: dict[str, Source] = {}
+    for split, count in counts.items():
+        features: dict[str, np.ndarray | Ragged] = {}
+        for name, feature in info.features.items():
+            whole = feature.kind in (Kind.CLASS, Kind.LABEL_MAP)
+            value = np.zeros((), np.uint8 if feature.kind is Kind.LABEL_MAP else np.int32 if whole else np.float32)
+            if feature.ragged:
+                sizes = np.full(count, (longest or {})[split])
+                values = np.broadcast_to(value, (int(sizes.sum()), *(n or 1 for n in feature.shape[1:])))
+                features[name] = Ragged(values, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
+            elif feature.kind is Kind.LABEL_MAP:
+                features[name] = np.broadcast_to(value, (count, *shape[:2]))
+        splits[split] = StandIn(shape, count, features)
+    for name, feature in info.features.items():
+        if feature.kind in (Kind.IMAGE, Kind.LABEL_MAP):
+            info = info.changed(name, shape=shape if feature.kind is Kind.IMAGE else shape[:2])
+    return Dataset(info, splits)

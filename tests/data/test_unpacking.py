@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from dl.data import decoding, pictures
 from dl.data.load import load
-from dl.data.sources import archives, unpacking
+from dl.data.sources import archives, records, unpacking
 from dl.errors import UserError
 
 LIMIT = 1 << 20

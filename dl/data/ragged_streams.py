@@ -13,7 +13,7 @@ import numpy as np
 
 from dl.data.streaming import Readers, Streamed, stacked
 from dl.data.workers import read_examples
-from dl.dataset import Drawn, Info, Source, column_of
+from dl.dataset import Drawn, Info, Source, column_of, stored_of
 
 Lengths = Mapping[str, int]  # ragged feature -> the length that it is padded to
 
@@ -45,6 +45,12 @@ class AtLength:
 
     def draw(self, indices: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
         return stacked(self.example(index, row) for index, row in zip(indices.tolist(), numbers, strict=True))
+
+    def column(self, name: str) -> np.ndarray | None:
+        return column_of(self.source, name)
+
+    def stored(self, indices: np.ndarray) -> list[bytes]:
+        return stored_of(self.source, indices)
 
     def example(self, index: int, numbers: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """One example, a random view of it where there are numbers and the source has such views."""

@@ -151,7 +151,10 @@ class Buckets(NamedTuple):
 class Measured(Source, Protocol):
     """A source that knows how long its ragged features are, whether or not they are in memory."""
 
-    ragged: Mapping[str, Any]  # name -> what has `sizes` int64 [N] and `lengths`, as `Ragged`
+    @property
+    def ragged(self) -> Mapping[str, Any]:
+        """Name -> what has `sizes` int64 [N] and `lengths`, as `Ragged` does."""
+        ...
 
     def gather(self, indices: np.ndarray, length: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
         """The examples; a ragged feature is padded to its `length`, where one is given, or else to its longest."""

@@ -7,6 +7,8 @@ import numpy as np
 from dl.data.ragged import Ragged, in_memory
 from dl.dataset import Dataset, Info, Kind, Source, labelled_images
 
+DTYPES = {Kind.LABEL_MAP: np.uint8, Kind.BOXES: np.float32, Kind.POINTS: np.float32, Kind.FRAMES: np.float32}
+
 
 class StandIn:
     """A split of black images; its other features are given. It lies in no memory, whatever its size.
@@ -63,8 +65,7 @@ def annotated(
     for split, count in counts.items():
         features: dict[str, np.ndarray | Ragged] = {}
         for name, feature in info.features.items():
-            whole = feature.kind in (Kind.CLASS, Kind.LABEL_MAP)
-            value = np.zeros((), np.uint8 if feature.kind is Kind.LABEL_MAP else np.int32 if whole else np.float32)
+            value = np.zeros((), DTYPES.get(feature.kind, np.int32))
             if feature.ragged:
                 sizes = np.full(count, (longest or {})[split])
                 values = np.broadcast_to(value, (int(sizes.sum()), *(n or 1 for n in feature.shape[1:])))

@@ -14,7 +14,7 @@ from dl.dataset import Feature, Kind
 from dl.errors import UserError
 
 SPLITS = {"train": "train", "test": "test"}
-ALL = {"all": "train+validation+test"}
+ALL = {"all": "all"}
 XML = """<annotation><size><width>{w}</width><height>{h}</height></size>{objects}</annotation>"""
 OBJECT = """<object><name>{name}</name><difficult>{difficult}</difficult>
 <bndbox><xmin>{0}</xmin><ymin>{1}</ymin><xmax>{2}</xmax><ymax>{3}</ymax></bndbox></object>"""

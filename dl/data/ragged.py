@@ -132,8 +132,10 @@ class RaggedArrays(Arrays):
         return out
 
     def column(self, name: str) -> np.ndarray | None:
-        values = self.features.get(name)
-        return None if isinstance(values, Ragged) else values
+        """As `Arrays.column`; of a ragged feature `NAME_length` is how long each example is, uncut."""
+        if isinstance(values := self.features.get(name.removesuffix("_length")), Ragged):
+            return values.sizes if name.endswith("_length") else None
+        return super().column(name)
 
 
 class Buckets(NamedTuple):

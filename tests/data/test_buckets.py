@@ -139,7 +139,7 @@ def test_lengths_of_the_configuration_are_those_of_every_split(monkeypatch):
 @pytest.mark.parametrize(
     ("made", "chosen", "said"),
     [
-        (Arrays({"x": np.zeros((4, 2))}), {}, r"'buckets' is for examples that differ in length and are in memory"),
+        (Arrays({"x": np.zeros((4, 2))}), {}, r"'buckets' is for examples that differ in length, which these do not"),
         (source(), {"bucket_by": "c"}, r"'c'.*Choices: a, b"),
         (source(), {"tokens_per_batch": -1}, r"tokens_per_batch must be positive, or 0"),
     ],

@@ -198,7 +198,8 @@ def test_a_random_window_is_the_same_for_all_that_lies_on_the_image_and_another_
             np.testing.assert_array_equal(out[name][row], expected)
         other = random_window((16, 32), source.crop, numbers_of(drawn, 1))
         np.testing.assert_array_equal(out["other"][row], resized(whole["other"][0], other, (8, 8)))
-    assert numbers_of(numbers[0], 0) is numbers[0] and not np.isin(numbers_of(numbers[0], 1), numbers[0]).any()
+    first = numbers[0]
+    assert numbers_of(first, 0) is first and not np.isin(numbers_of(first, 1), first).any()
 
 
 def test_files_are_cropped_with_what_lies_on_them_upright_or_turned():

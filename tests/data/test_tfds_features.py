@@ -147,7 +147,7 @@ def test_a_label_map_beyond_memory_is_checked_as_it_is_read(tmp_path):
     maps = np.uint8([[[0, 1], [1, 255]], [[0, 1], [2, 0]], [[0, 0], [0, 0]]])
     examples = [{"photo": Image.new("RGB", (2, 2)), "map": Image.fromarray(labels)} for labels in maps]
     folder = prepared(tmp_path, "Maps", features, examples, None)
-    with pytest.raises(UserError, match=r"map 2 of example 1 is out of range; there are 2 classes, 0 to 1, and 255 is void"):
+    with pytest.raises(UserError, match=r"map of example 1 has 2 at row 1, column 0; there are 2 classes, 0 to 1, and 255 is void"):
         load(settings("maps", image="photo"), data_dir=folder)
     streamed = load(settings("maps", image="photo", memory_limit=0), data_dir=folder).splits["train"]
     np.testing.assert_array_equal(streamed.gather(np.array([0]))["map"], maps[:1])
@@ -172,18 +172,20 @@ def test_texts_beyond_memory_have_the_tokens_of_those_in_memory(tmp_path):
 
 
 @pytest.mark.parametrize(("lazy", "rate"), [(False, 8000), (True, 8000), (False, None)])
-def test_audio_is_frames_with_its_rate(tmp_path, lazy, rate):
+def test_audio_is_frames_with_its_rate(tmp_path, monkeypatch, lazy, rate):
     """Samples of 16 bits, as they are or in a file, become -1 to 1; nothing of this needs TensorFlow."""
     waves = [np.int16([0, 16384, -32768]), np.int16([1, 2, 3, 4, 32767]), np.int16([-1])]
-    with readable_audio():
-        kind = tfds.features.Audio(file_format="wav", shape=(None,), dtype=np.int64, sample_rate=rate, lazy_decode=lazy)
-    paths = [tmp_path / f"{i}.wav" for i in range(3)]
-    for path, wave in zip(paths, waves, strict=True):
-        soundfile.write(path, wave, 8000, subtype="PCM_16")
-    sounds = [path.open("rb") for path in paths] if lazy else [wave.astype(np.int64) for wave in waves]
-    features = {"audio": kind, "label": tfds.features.ClassLabel(num_classes=3)}
+    sounds = [wave.astype(np.int64) for wave in waves]
+    if lazy:
+        for i, wave in enumerate(waves):
+            soundfile.write(tmp_path / f"{i}.wav", wave, 8000, subtype="PCM_16")
+            sounds[i] = np.array((tmp_path / f"{i}.wav").read_bytes(), object)
     examples = [{"audio": sound, "label": i} for i, sound in enumerate(sounds)]
-    folder = prepared(tmp_path / "prepared", "Waves", features, examples, None)
+    with readable_audio(), monkeypatch.context() as patched:
+        kind = tfds.features.Audio(file_format="wav", shape=(None,), dtype=np.int64, sample_rate=rate, lazy_decode=lazy)
+        patched.setattr(type(kind), "dtype", np.dtype(np.int64))  # which TFDS asks TensorFlow for, when it prepares a set
+        features = {"audio": kind, "label": tfds.features.ClassLabel(num_classes=3)}
+        folder = prepared(tmp_path / "prepared", "Waves", features, examples, None)
     for limit in (0, 1 << 31):
         dataset = load(settings("waves", memory_limit=limit), data_dir=folder)
         assert dataset.info.features["audio"] == Feature(Kind.FRAMES, (None, 1), rate=float(rate or 0))

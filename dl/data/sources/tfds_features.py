@@ -18,6 +18,7 @@ than its first axis.
 import contextlib
 import importlib.util
 import io
+import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -193,26 +194,18 @@ def _plane(value: Any) -> np.ndarray:
 
 @contextlib.contextmanager
 def readable_audio() -> Iterator[None]:
-    """In the block TFDS describes features of audio without TensorFlow, which it asks for a type that reading does not use."""
+    """In the block TFDS describes features of audio without TensorFlow, of which it takes the names of a few types alone."""
     if importlib.util.find_spec("tensorflow"):
         yield
         return
     from tensorflow_datasets.core.features import audio_feature
 
-    kinds = (audio_feature._AudioDecoder, audio_feature._LazyDecoder)
-    stock = [kind.__init__ for kind in kinds]
-
-    def described(decoder: Any, file_format: str | None, np_dtype: Any, shape: tuple[int | None, ...]) -> None:
-        decoder._file_format, decoder._np_dtype, decoder._shape = file_format, np_dtype, shape
-        decoder._channels = shape[1] if len(shape) > 1 else 1
-
+    stock, names = audio_feature.tf, {"string": np.object_, "uint8": np.uint8, "int16": np.int16, "int32": np.int32}
     try:
-        for kind in kinds:
-            kind.__init__ = described
+        audio_feature.tf = types.SimpleNamespace(dtypes=types.SimpleNamespace(as_dtype=np.dtype), **names)
         yield
     finally:
-        for kind, init in zip(kinds, stock, strict=True):
-            kind.__init__ = init
+        audio_feature.tf = stock
 
 
 def checked_lengths(names: Sequence[str], lengths: Mapping[str, Sequence[int]] | Sequence[int]) -> dict[str, tuple[int, ...]]:

@@ -147,7 +147,9 @@ def test_a_label_map_beyond_memory_is_checked_as_it_is_read(tmp_path):
     maps = np.uint8([[[0, 1], [1, 255]], [[0, 1], [2, 0]], [[0, 0], [0, 0]]])
     examples = [{"photo": Image.new("RGB", (2, 2)), "map": Image.fromarray(labels)} for labels in maps]
     folder = prepared(tmp_path, "Maps", features, examples, None)
-    with pytest.raises(UserError, match=r"map of example 1 has 2 at row 1, column 0; there are 2 classes, 0 to 1, and 255 is void"):
+    with pytest.raises(
+        UserError, match=r"map of example 1 has 2 at row 1, column 0; there are 2 classes, 0 to 1, and 255 is void"
+    ):
         load(settings("maps", image="photo"), data_dir=folder)
     streamed = load(settings("maps", image="photo", memory_limit=0), data_dir=folder).splits["train"]
     np.testing.assert_array_equal(streamed.gather(np.array([0]))["map"], maps[:1])

@@ -47,30 +47,28 @@ def load_voc(settings: ConfigDict, data_dir: str | None = None, manual_dir: str 
                 f"dataset.path: {root} has no folder {name!r}; VOC's layout is JPEGImages/NAME.jpg, Annotations/NAME.xml."
             )
     images = images_below(root / "JPEGImages")
-    files = {path.stem: path for path in sorted((root / "Annotations").glob("*.xml"))}
-    stated = _stated(root / "ImageSets" / "Main")
-    listed = stated or held_out(images, settings)
-    read = {}
-    for split, names in listed.items():
-        for name in names:
-            if name not in files or name not in images:
-                lacks = (
-                    f"{root / 'Annotations'} lacks {name}.xml"
-                    if name not in files
-                    else f"{root / 'JPEGImages'} lacks {name}.jpg"
-                )
-                raise UserError(f"{lacks}, of the split {split!r}: add it, or leave it out of the set.")
-            read[name] = parse(files[name].read_bytes(), files[name])
+    listed = _stated(root / "ImageSets" / "Main") or held_out(images, settings)
+    read = {name: found for split, names in listed.items() for name, found in _read(root, split, names, images).items()}
     classes = class_list(settings, root) or tuple(sorted({name for found in read.values() for name in found.names}))
     if not classes:
         raise UserError(f"no file in {root / 'Annotations'} has an object.")
-    wanted = names_in(list(settings.splits.values()), list(listed))
     splits = {}
-    for split in wanted:
-        paths = [images[name] for name in listed[split]]
-        found = {path: (objects_of(read[path.stem], classes, files[path.stem]), read[path.stem].shape) for path in paths}
+    for split in names_in(list(settings.splits.values()), list(listed)):
+        found = {images[n]: (objects_of(read[n], classes, f"{n}.xml"), read[n].shape) for n in listed[split]}
         splits[split] = _split(found, settings.get("empty", "error"))
     return dataset_of("voc", splits, features_of(classes, check_channels(settings)), settings)
+
+
+def _read(root: Path, split: str, names: Sequence[str], images: Mapping[str, Path]) -> dict[str, Annotation]:
+    """The annotation of each image of a split."""
+    read = {}
+    for name in names:
+        path = root / "Annotations" / f"{name}.xml"
+        if not path.is_file() or name not in images:
+            lacks = f"{root / 'JPEGImages'} lacks {name}.jpg" if path.is_file() else f"{path.parent} lacks {path.name}"
+            raise UserError(f"{lacks}, of the split {split!r}: add it, or leave it out of the set.")
+        read[name] = parse(path.read_bytes(), path)
+    return read
 
 
 def _split(images: Mapping[Path, tuple[Objects, tuple[int, int] | None]], empty: str) -> Split:

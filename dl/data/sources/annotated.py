@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -157,7 +157,7 @@ def dataset_of(name: str, splits: Mapping[str, Split], features: Mapping[str, Fe
     info = Info(name, {**features, **pictures})
     change = fitting(size, fit) if any(size) and fit != "crop" else None  # `dl.data.load` crops the images as they are
     sources: dict[str, Source] = {s: Annotated(split, info.features, channels, change) for s, split in splits.items()}
-    each = sum(int(np.prod(feature.shape)) for feature in pictures.values())  # type: ignore[arg-type]  # no None is left
+    each = sum(int(np.prod(cast(Any, feature.shape))) for feature in pictures.values())
     if fit != "crop" and len(shapes) * each <= settings.get("memory_limit", MEMORY_LIMIT):
         readers = Readers()
         sources = {split: _resident(source, info, readers) for split, source in sources.items()}

@@ -82,6 +82,15 @@ def test_a_quarter_turn_of_a_box_is_the_turned_box():
     np.testing.assert_array_equal(one(geometry, [drawn], "classes", labels, square), np.rot90(labels))
 
 
+def test_a_line_is_no_box_and_stays_none_when_it_is_turned():
+    """Turned by 45 degrees the rectangle around a line has an area, and so has one whose corners are exchanged."""
+    drawn = (warp.inverse_matrix(*(jnp.float32(v) for v in (45.0, 1.0, 1.0, 0.0))), jnp.zeros(2))
+    lines = np.float32([[0.5, 0.3, 0.5, 0.7], [0.6, 0.6, 0.4, 0.4]])
+    np.testing.assert_array_equal(
+        one(warp.resampled([warp.affine()], 0.0), [drawn], "boxes", lines, (10, 10)), np.zeros((2, 4))
+    )
+
+
 def test_a_crop_that_enlarges_moves_what_lies_in_its_window():
     """The window of rows 2 to 5 and columns 5 to 9, at twice its size."""
     window = (jnp.float32([2, 5]), jnp.float32([4, 5]))

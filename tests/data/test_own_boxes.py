@@ -7,11 +7,13 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from dl.config import base
 from dl.data.batches.buckets import in_buckets, order
 from dl.data.load import load
 from dl.data.sources.voc import parse
 from dl.dataset import Feature, Kind
 from dl.errors import UserError
+from dl.training.settings import prepare
 
 SPLITS = {"train": "train", "test": "test"}
 ALL = {"all": "all"}
@@ -274,3 +276,16 @@ def test_a_box_a_pixel_beyond_the_rim_is_cut_off(tmp_path):
     batch = load(of_boxes("coco", tmp_path)).splits["all"].gather(np.arange(12))
     first = batch["boxes"][batch["image"][:, 0, 0, 0] == 0][0, 0]
     np.testing.assert_allclose(first, [0, 0, 3.5 / 6, 1])
+
+
+@pytest.mark.parametrize("name", ["coco", "voc", "folder_masks"])
+def test_flags_say_all_of_it(name):
+    """Every key of the documentation is one, of the type of its default, whatever the config was made for."""
+    config = base()
+    config.lock()
+    keys = {"classes": "a.txt", "memory_limit": "1"}
+    keys |= {"coco": {"images": "b", "empty": "skip", "lengths": "(8,)"}, "voc": {"empty": "keep"}}.get(name, {"void": "11"})
+    prepare(config, {"dataset.name": name, **{f"dataset.{key}": value for key, value in keys.items()}})
+    assert {type(config.dataset[key]) for key in keys} <= {str, int, tuple} and set(keys) <= set(config.dataset)
+    with pytest.raises(UserError, match="unknown"):
+        prepare(config, {"dataset.name": name, "dataset.maps": "c"})

@@ -60,4 +60,4 @@ def read(path: Path, wanted: list[str]) -> dict[str, Split]:
 
 PUBLIC = {"bccd": load_bccd}
 KNOWN = {"bccd": lambda settings: annotated(Info("bccd", features_of(CLASSES, 3)), SHAPE, COUNTS, LONGEST)}
-SETTINGS = {"bccd": {"memory_limit": MEMORY_LIMIT}}
+SETTINGS = {"bccd": {"lengths": (), "memory_limit": MEMORY_LIMIT}}

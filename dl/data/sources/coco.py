@@ -150,4 +150,4 @@ def _of(path: Path, name: str, number: int, entry: Mapping[str, Any], key: str, 
 
 
 PUBLIC = {"coco": load_coco}
-SETTINGS = {"coco": {"images": "", "classes": "", "empty": "error", "memory_limit": MEMORY_LIMIT}}
+SETTINGS = {"coco": {"images": "", "classes": "", "empty": "error", "lengths": (), "memory_limit": MEMORY_LIMIT}}

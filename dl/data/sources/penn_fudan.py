@@ -90,4 +90,4 @@ def _known(settings: ConfigDict) -> Dataset:
 
 PUBLIC = {"penn_fudan": load_penn_fudan}
 KNOWN = {"penn_fudan": _known}
-SETTINGS = {"penn_fudan": {"memory_limit": MEMORY_LIMIT}}
+SETTINGS = {"penn_fudan": {"lengths": (), "memory_limit": MEMORY_LIMIT}}

@@ -137,4 +137,4 @@ def objects_of(found: Annotation, classes: Sequence[str], name: object) -> Objec
 
 
 PUBLIC = {"voc": load_voc}
-SETTINGS = {"voc": {"classes": "", "empty": "error", "memory_limit": MEMORY_LIMIT}}
+SETTINGS = {"voc": {"classes": "", "empty": "error", "lengths": (), "memory_limit": MEMORY_LIMIT}}

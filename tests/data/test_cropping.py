@@ -65,6 +65,7 @@ def test_where_no_draw_fits_the_centre_is_taken():
 def test_the_central_window_is_resize_256_and_centre_224():
     assert central_window((256, 256), (224, 224)) == (16, 16, 240, 240)
     assert central_window((512, 1024), (224, 224)) == (288, 32, 736, 480)
+    assert central_window((4, 6), (4, 4)) == (1.25, 0.25, 4.75, 3.75)  # between pixels, where the middle is
     image = np.random.default_rng(0).integers(0, 256, (512, 684, 3), np.uint8)
     small = Image.fromarray(image).resize((342, 256), Image.Resampling.BILINEAR)
     two_steps = np.asarray(small.crop((59, 16, 59 + 224, 240)))

@@ -7,7 +7,7 @@ import pytest
 from dl import mesh
 from dl.config import base
 from dl.data.batches.buckets import BucketsAhead, in_buckets, order
-from dl.data.batches.examples import examples
+from dl.data.batches.examples import NumbersAt, examples
 from dl.data.fingerprint import fingerprint
 from dl.data.pipeline import evaluation_batches, train_stream
 from dl.data.ragged import Measured, buckets, in_memory, notes, ragged
@@ -94,6 +94,34 @@ def test_several_steps_and_other_rows_of_a_bucket():
     change = next(step for step in range(50) if steps.bucket(step) != steps.bucket(step + 1))
     with pytest.raises(ValueError, match="are of several buckets"):
         ours(change, 2, np.arange(3))
+
+
+def test_other_rows_of_a_step_that_was_read_ahead():
+    made, resident = stream(LENGTHS), arrays(LENGTHS)
+    chosen = {"bucket_by": "a"}
+    steps = order(made, 3, chosen)
+    start = next(step for step in range(50) if steps.bucket(step) == steps.bucket(step + 1))
+    ours, theirs = (in_buckets(source, 3, 3, chosen, False) for source in (made, resident))
+    ours(start, 1, np.arange(3))
+    assert start + 1 in ours.ahead
+    for name, values in theirs(start + 1, 1, np.array([2, 0])).items():
+        np.testing.assert_array_equal(ours(start + 1, 1, np.array([2, 0]))[name], values)
+
+
+class Views(Files):
+    """Its examples are random views: the first of the numbers they are drawn by."""
+
+    def draw(self, indices, numbers):
+        return {**self.gather(indices), "drawn": numbers[:, 0]}
+
+
+def test_views_are_drawn_by_seed_epoch_and_example():
+    made = read_by(Views(arrays()), Readers(), INFO, LENGTHS)
+    steps, read = order(made, 6, {}), in_buckets(made, 3, 6, {}, False)
+    for step in range(2 * steps.steps):
+        batch = {name: values[0] for name, values in read(step, 1, np.arange(6)).items()}
+        expected = [NumbersAt(3)(50 * (step // steps.steps) + index)[0] for index in batch["index"].tolist()]
+        np.testing.assert_array_equal(batch["drawn"], expected)
 
 
 def test_what_is_asked_for_next_is_read_already_and_nothing_twice():

@@ -41,6 +41,7 @@ class Feature(NamedTuple):
     image: the image with which this feature is resized and augmented: that on which a label map, boxes or points lie (`image`,
         where none is named), or another one that an image must stay aligned with (itself, where none is named).
     void: the class that a label map has outside of its image.
+    rate: of frames, how many there are a second; 0 where it is not known.
     """
 
     kind: Kind
@@ -50,6 +51,12 @@ class Feature(NamedTuple):
     class_names: tuple[str, ...] = ()
     image: str = ""
     void: int = 255
+    rate: float = 0.0
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the first axis differs between examples; images and label maps of several sizes are brought to one."""
+        return self.kind not in (Kind.IMAGE, Kind.LABEL_MAP) and None in self.shape[:1]
 
 
 Features = Mapping[str, Feature]
@@ -165,7 +172,7 @@ class Stored(Source, Protocol):
 
 
 class Encoded(Source, Protocol):
-    """A source of image files, of which `dl.data.cropping` decodes no more than it needs. `channels` are 1 or 3."""
+    """A source of image files, of which `dl.data.cropping` decodes no more of `image` than it needs. `channels` are 1 or 3."""
 
     channels: int
 

@@ -32,7 +32,8 @@ from ml_collections import ConfigDict
 from dl import registry
 from dl.artifacts import Artifact, Images, Matrix
 from dl.data import augmentation
-from dl.dataset import Info, Resources
+from dl.data.augmentation.geometry import with_masks
+from dl.dataset import ONE_IMAGE, Features, Info, Kind, Resources
 from dl.errors import UserError, unknown
 from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
 from dl.evaluation.filters import first_layer_filters
@@ -266,7 +267,7 @@ def _classification(config: ConfigDict, info: Info, settings: Settings) -> Class
         info,
         partial(LOSSES[settings.loss], **given),
         AVERAGES[settings.loss],
-        test_time_augmentation(config),
+        test_time_augmentation(config, info.features),
         config.test_time.samples,
         frozen(config.optimizer.get("rules", ())),
         settings.frozen_statistics,
@@ -274,21 +275,24 @@ def _classification(config: ConfigDict, info: Info, settings: Settings) -> Class
     )
 
 
-def test_time_augmentation(config: ConfigDict) -> Callable[[jax.Array, Batch], Batch] | None:
+def test_time_augmentation(config: ConfigDict, features: Features = ONE_IMAGE) -> Callable[[jax.Array, Batch], Batch] | None:
     """The augmentation of `config.test_time`, by default that of the training, on standardised images; None for one sample.
 
-    Augmentations work on pixels in 0..1, so the images are taken back there and standardised again.
+    Augmentations work on pixels in 0..1, so the images are taken back there and standardised again. What lies on an image moves
+    with it, as `features` say.
     """
     if config.test_time.samples == 1:
         return None
     settings = (config.test_time.augmentation or config.augmentation).to_dict()
     settings.pop("mixup", None)  # it would mix examples of different labels
-    augment = augmentation.build(settings)
+    augment = augmentation.build(settings, features)
     mean_, std = np.float32(config.dataset.mean), np.float32(config.dataset.std)
+    names = [name for name, feature in features.items() if feature.kind is Kind.IMAGE]
 
     def augmented(key: jax.Array, batch: Batch) -> Batch:
-        pixels = augment(key, {**batch, "image": batch["image"] * std + mean_})
-        return {**pixels, "image": (pixels["image"] - mean_) / std}
+        images = [name for name in names if name in batch]
+        moved = augment(key, {**batch, **{name: batch[name] * std + mean_ for name in images}})
+        return {**with_masks(moved, features), **{name: (moved[name] - mean_) / std for name in images}}
 
     return augmented
 

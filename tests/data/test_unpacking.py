@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from dl.data import decoding, image_files
 from dl.data.load import load
-from dl.data.sources import archives, builders, unpacking
+from dl.data.sources import archives, records, unpacking
 from dl.errors import UserError
 
 LIMIT = 1 << 20
@@ -143,5 +143,5 @@ def test_kept_arrays_that_are_damaged_count_as_none(tmp_path, damage):
         return {"a": np.arange(3)}
 
     for _ in range(2):
-        assert builders.decoded_once(path, "right", decode)["a"].tolist() == [0, 1, 2]
+        assert records.decoded_once(path, "right", decode)["a"].tolist() == [0, 1, 2]
     assert len(made) == 1

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from dl.config import base
-from dl.dataset import labelled_images
+from dl.dataset import Feature, Kind, labelled_images
 from dl.errors import UserError
 from dl.tasks.classification import (
     LOSSES,
@@ -225,3 +225,24 @@ def test_copies_are_made_of_pixels_and_standardised_again():
     flipped = np.isclose(made["image"], batch["image"][:, :, ::-1], atol=1e-5).all((1, 2, 3))
     kept = np.isclose(made["image"], batch["image"], atol=1e-5).all((1, 2, 3))
     assert (flipped | kept).all() and flipped.any() and kept.any()
+
+
+def test_what_lies_on_an_image_moves_with_each_copy():
+    """A box around the bright left half is around the right one where the copy is flipped; so with other images."""
+    chosen = base()
+    chosen.update(test_time={"samples": 2, "augmentation": {"flip": {}}})
+    chosen.dataset.update(mean=(0.25,), std=(0.5,))
+    image = Feature(Kind.IMAGE, (2, 4, 1))
+    features = {"image": image, "depth": image._replace(image="image"), "boxes": Feature(Kind.BOXES, (1, 4))}
+    pixels = np.zeros((32, 2, 4, 1), np.float32)
+    pixels[:, :, :2] = 1.0
+    boxes = np.tile(np.float32([0, 0, 1, 0.5]), (32, 1, 1))
+    batch = {"image": (pixels - 0.25) / 0.5, "depth": (pixels - 0.25) / 0.5, "boxes": boxes, "boxes_mask": boxes[..., 0] == 0}
+    made = test_time_augmentation(chosen, features)(
+        jax.random.key(1), {name: jnp.asarray(values) for name, values in batch.items()}
+    )
+    turned = np.asarray(made["image"][:, 0, 0, 0] < 0)
+    assert turned.any() and not turned.all()
+    np.testing.assert_allclose(made["depth"], made["image"])
+    np.testing.assert_allclose(made["boxes"][:, 0, 1], np.where(turned, 0.5, 0.0), atol=1e-6)
+    assert made["boxes_mask"].all()

@@ -6,7 +6,7 @@
     BBoxFeature                             boxes, a single one as [1, 4]
     ClassLabel                              class
     Text                                    tokens, where `supervised_keys` or `dataset.texts` name it
-    Audio, float vectors in a Sequence      frames [T, D]; whole numbers are 16-bit samples
+    Audio, float vectors in a Sequence      frames [T, D]; whole numbers are 16-bit samples; `Feature.rate` of audio is known
     Tensor, Scalar of numbers               number
     Sequence of these                       the same, with one more axis, which may be ragged
     FeaturesDict, Translation               those in it, as OUTER_INNER; so are those of a Sequence of a dictionary
@@ -15,6 +15,10 @@ Left out: texts that are not named (as a rule they are names of files), images i
 than its first axis.
 """
 
+import contextlib
+import importlib.util
+import io
+import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -41,7 +45,7 @@ class Field(NamedTuple):
     @property
     def ragged(self) -> bool:
         """Whether its first axis differs between examples."""
-        return self.feature.kind not in (Kind.IMAGE, Kind.LABEL_MAP) and None in self.feature.shape[:1]
+        return self.feature.ragged
 
     def of(self, example: Mapping[str, Any]) -> np.ndarray:
         """Its value in an example."""
@@ -130,7 +134,8 @@ def _feature(
         return None
     shape = (*leading, *feature.shape)
     if isinstance(feature, tfds.features.Audio):
-        return Feature(Kind.FRAMES, (shape[0], *(shape[1:] or (1,)))), _samples
+        rate = float(feature.sample_rate or 0)
+        return Feature(Kind.FRAMES, (shape[0], *(shape[1:] or (1,))), rate=rate), _samples
     if isinstance(feature, tfds.features.BBoxFeature):
         return Feature(Kind.BOXES, (*(leading or (1,)), 4)), _boxes
     if isinstance(feature, tfds.features.ClassLabel):
@@ -162,6 +167,10 @@ def _bytes(value: Any) -> np.ndarray:
 
 
 def _samples(value: Any) -> np.ndarray:
+    if isinstance(value, bytes):  # a file, where the set was prepared with lazy_decode
+        import soundfile
+
+        return soundfile.read(io.BytesIO(value), dtype="float32", always_2d=True)[0]
     array = np.asarray(value)
     array = array if array.ndim > 1 else array[:, None]
     return array.astype(np.float32) / (1 << 15 if array.dtype.kind in "iu" else 1)
@@ -181,6 +190,22 @@ def _whole(value: Any) -> np.ndarray:
 
 def _plane(value: Any) -> np.ndarray:
     return np.asarray(value)[..., 0]
+
+
+@contextlib.contextmanager
+def readable_audio() -> Iterator[None]:
+    """In the block TFDS describes features of audio without TensorFlow, of which it takes the names of a few types alone."""
+    if importlib.util.find_spec("tensorflow"):
+        yield
+        return
+    from tensorflow_datasets.core.features import audio_feature
+
+    stock, names = audio_feature.tf, {"string": np.object_, "uint8": np.uint8, "int16": np.int16, "int32": np.int32}
+    try:
+        audio_feature.tf = types.SimpleNamespace(dtypes=types.SimpleNamespace(as_dtype=np.dtype), **names)
+        yield
+    finally:
+        audio_feature.tf = stock
 
 
 def checked_lengths(names: Sequence[str], lengths: Mapping[str, Sequence[int]] | Sequence[int]) -> dict[str, tuple[int, ...]]:

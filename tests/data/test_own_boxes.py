@@ -287,5 +287,5 @@ def test_flags_say_all_of_it(name):
     keys |= {"coco": {"images": "b", "empty": "skip", "lengths": "(8,)"}, "voc": {"empty": "keep"}}.get(name, {"void": "11"})
     prepare(config, {"dataset.name": name, **{f"dataset.{key}": value for key, value in keys.items()}})
     assert {type(config.dataset[key]) for key in keys} <= {str, int, tuple} and set(keys) <= set(config.dataset)
-    with pytest.raises(UserError, match="unknown"):
+    with pytest.raises(UserError, match=r"no such key: dataset.maps"):
         prepare(config, {"dataset.name": name, "dataset.maps": "c"})

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from dl.errors import UserError
 
 # Test errors in percent (Sukhbaatar, Szlam, Weston & Fergus 2015, table 1, 1,000 training questions): task -> name,
-# strongly supervised memory network, LSTM (both Weston et al. 2015), and theirs (position encoding, linear start, random noise, 3 hops).
+# strongly supervised memory network, LSTM (both Weston et al. 2015), and theirs (position encoding, linear start, random
+# noise, 3 hops).
 PUBLISHED: dict[int, tuple[str, float, float, float]] = {
     1: ("single supporting fact", 0.0, 50.0, 0.0),
     2: ("two supporting facts", 0.0, 80.0, 8.3),
@@ -56,7 +57,7 @@ def reached(result: Mapping[str, Any]) -> Reached:
     metrics = result["metrics"]
     if not all("error" in metrics.get(split, {}) for split in ("training", "test")):
         raise UserError(
-            "a result has no training/error or no test/error, as those of configs/babi_memory.py have: train it anew."
+            "a result lacks training/error or test/error, which those of configs/babi_memory.py have: train it anew."
         )
     training, test = metrics["training"], metrics["test"]["error"]
     order = sorted(range(len(test["values"])), key=lambda r: (training["error"]["values"][r], training["loss"]["values"][r]))

@@ -1,4 +1,4 @@
-"""Memory networks: the equations of the paper, by hand and by look-up, padding and what the time changes; the LSTM's reading."""
+"""Memory networks: the equations of the paper by look-up, padding, and what the time changes; what the LSTM reads."""
 
 import jax
 import jax.numpy as jnp

@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dl.data import tokenisation
 from dl.data.ragged import Ragged, RaggedArrays
 from dl.dataset import Feature, Features, Kind
-from dl.vocabulary import Vocabulary
-
-PADDING = "<pad>"  # the symbol 0: what is empty
+from dl.vocabulary import PAD, Vocabulary
 
 
 class Question(NamedTuple):
@@ -66,10 +65,9 @@ def parse(text: str, task: int = 0) -> list[Question]:
 
 
 def vocabulary_of(questions: Sequence[Question]) -> Vocabulary:
-    """All words and answers in alphabetical order, after `PADDING`."""
-    sentences = {sentence for q in questions for sentence in q.story} | {q.question for q in questions}
-    symbols = set(itertools.chain.from_iterable(sentences)) | {q.answer for q in questions}
-    return Vocabulary((PADDING, *sorted(symbols)), words=True)
+    """All words and answers, `PAD` first."""
+    sentences = (sentence for q in questions for sentence in (*q.story, q.question, (q.answer,)))
+    return tokenisation.vocabulary_of(sentences, first=(PAD,))
 
 
 def source_of(

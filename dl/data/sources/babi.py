@@ -14,10 +14,10 @@ from ml_collections import ConfigDict
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, verified
 from dl.data.sources.unpacking import zip_member
-from dl.data.stories import PADDING, Question, features, parse, source_of, vocabulary_of
+from dl.data.stories import Question, features, parse, source_of, vocabulary_of
 from dl.dataset import Dataset, Info
 from dl.errors import UserError, unknown
-from dl.vocabulary import Vocabulary
+from dl.vocabulary import PAD, Vocabulary
 
 ZIP = Archive("tasks_1-20_v1-1.zip", "dc0c6f1aa5c8ed260a75b76467b765d6aa93346ff448c0312a1fbebc222cf8b3")
 SPLITS = ("train", "test")
@@ -170,7 +170,7 @@ def _known_babi(settings: ConfigDict) -> Dataset:
     """Which words they are is not known without the files; every story is as long as the longest."""
     task, memory, _ = _checked(settings)
     symbols, words, asked, *longest = SIZES[task]
-    vocabulary = Vocabulary((PADDING, *(f"word{number}" for number in range(1, symbols))), words=True)
+    vocabulary = Vocabulary((PAD, *(f"word{number}" for number in range(1, symbols))), words=True)
     tasks = TASKS if not task else (TASKS[task - 1],)
     splits = {}
     for split, sentences in zip(SPLITS, longest, strict=True):

@@ -1,8 +1,8 @@
 """Words as people mistype them: a pure function of a word and of numbers, so that a batch is one of (seed, step).
 
 A word of 1 to 5 letters has one error, one of 6 to 10 two, and so on: a letter is left out, another one put in behind it, or in
-its place, or it changes places with the next; each kind is as likely, at any place. What is put in is the letter there or one of
-its neighbours on an English keyboard.
+its place, or it changes places with the next; each kind is as likely, at any place. What is put in is the letter there or one
+of its neighbours on an English keyboard.
 
 Words are of the letters a to z, numbered from 1; 0 is padding.
 """

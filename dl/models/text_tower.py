@@ -1,11 +1,11 @@
 """One side of a Siamese net for texts (Neculoiu, Versteegh & Rotaru 2016, "Learning text similarity with Siamese recurrent
 networks", section 3.1): characters, a stack of bidirectional LSTM layers, the mean over time, a fully connected layer.
 
-    layer       operation                             output of a step     parameters: V = 27, E = 32, H = 64, 1 layer, D = 128
-    embedding   a vector for each symbol                        E              864
-    recurrent   LSTM in both directions, L layers              2H           49,664   2 x 4H (E + H + 1), later layers 3H in place of E + H
-    mean        over the text                                  2H
-    output      fully connected                                 D           16,512
+    layer       operation                   output of a step    parameters: V = 27, E = 32, H = 64, 1 layer, D = 128
+    embedding   a vector for each symbol                   E       864
+    recurrent   LSTM in both directions                   2H    49,664   2 x 4H (E + H + 1) of the first layer
+    mean        over the text                             2H
+    output      fully connected                            D    16,512
 
 Deviations: one layer of the paper's four, unless set; no dropout unless set (0.2 to 0.4 there, on recurrent and other units).
 """

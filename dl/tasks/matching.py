@@ -54,7 +54,7 @@ class Settings(NamedTuple):
 def contrastive(
     likeness: Float[Array, "b b"], same: Bool[Array, "b b"], counted: Bool[Array, " b"], margin: float
 ) -> Float[Array, " b"]:
-    """(1 - E)^2 / 4 of each query's own text, and E^2 of every other one with E > margin (Neculoiu et al. 2016, section 3.2)."""
+    """(1 - E)^2 / 4 of each query's own text, E^2 of every other one with E > margin (Neculoiu et al. 2016, section 3.2)."""
     own = jnp.square(1 - jnp.diagonal(likeness)) / 4
     apart = jnp.where(~same & counted & (likeness > margin), jnp.square(likeness), 0.0)
     return own + apart.sum(1)

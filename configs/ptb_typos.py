@@ -4,7 +4,7 @@ Versteegh & Rotaru 2016, whose texts are job titles).
     python -m experiments.train --config=configs/ptb_typos.py --workdir=runs/ptb_typos --manual_dir=archives
 
 The 9,412 words of at least three letters a to z, and nothing else, are looked for by what was typed in their place: one error
-in words of up to five letters, two in those of up to ten, and so on (`dl/data/typing_errors.py`). Every step draws other errors;
+in words of up to five letters, two in those of up to ten, and so on (`dl/data/typing_errors.py`). Every step draws others;
 those of the test are always the same, and never seen in training. `accuracy` is how often the nearest of all words is the right
 one, `accuracy/edit_distance` the same by Levenshtein's distance.
 

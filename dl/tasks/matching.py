@@ -6,7 +6,7 @@
     softmax      -log softmax_j(E_ij / temperature)[i]: which of the batch's texts belongs to the query
                  (Sohn 2016, "Improved deep metric learning with multi-class N-pair loss", eq. 7)
 
-Batches hold `query` and `target` [B, T], each with its length, and `index` [B], which text it is: a typing error and its word,
+Batches hold `query` and `target` [B, T], each with its length, and `entry` [B], which text it is: a typing error and its word,
 an article and its title. In a split, each query is looked for among all its texts.
 """
 
@@ -94,7 +94,7 @@ class Learner:
             self.embed(params, batch, side, train=True, rngs={"dropout": k})
             for side, k in zip(("query", "target"), sides, strict=True)
         )
-        likeness, same = query @ target.T, batch["index"][:, None] == batch["index"]
+        likeness, same = query @ target.T, batch["entry"][:, None] == batch["entry"]
         counted = batch.get("mask", jnp.ones(len(query), bool))
         if self.settings.loss == "softmax":
             losses = n_pairs(likeness, same, counted, self.settings.temperature)

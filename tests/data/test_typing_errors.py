@@ -92,15 +92,15 @@ def test_a_batch_is_a_function_of_seed_step_and_row():
     source = load(settings()).splits["train"]
     size, rows = len(source), np.arange(8)
     whole = mistyped(source, 3, 8, {}, False)(0, 6, rows)
-    assert whole["query"].shape[:2] == (6, 8) and whole["index"].dtype == np.int32
+    assert whole["query"].shape[:2] == (6, 8) and whole["entry"].dtype == np.int32
     part = mistyped(source, 3, 8, {}, False)(4, 1, rows[5:])
     for name, values in part.items():
         np.testing.assert_array_equal(values[0], whole[name][4, 5:])
     other = mistyped(source, 4, 8, {}, False)(0, 6, rows)
-    assert (other["index"] != whole["index"]).any()
+    assert (other["entry"] != whole["entry"]).any()
     steps = -(-size // 8)
     epoch = mistyped(source, 3, 8, {}, False)(0, steps, rows)
-    assert sorted(epoch["index"].ravel()[:size]) == list(range(size))
+    assert sorted(epoch["entry"].ravel()[:size]) == list(range(size))
     first = {name: values.reshape(-1, *values.shape[2:])[:size] for name, values in epoch.items()}
     again = mistyped(source, 3, 8, {}, False)(steps, steps, rows)
     assert words_of(first, "target")[0] in {

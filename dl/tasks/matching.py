@@ -6,8 +6,8 @@
     softmax      -log softmax_j(E_ij / temperature)[i]: which of the batch's texts belongs to the query
                  (Sohn 2016, "Improved deep metric learning with multi-class N-pair loss", eq. 7)
 
-Batches hold `query` and `target` [B, T], each with its length, and `entry` [B], which text it is: a typing error and its word,
-an article and its title. In a split, each query is looked for among all its texts.
+Batches hold two texts [B, T], each with its length: a typing error and its word, an article and its title. Where the right text
+is there twice, neither is wrong. In a split, the text of each query is looked for among all of them.
 """
 
 from collections.abc import Mapping
@@ -24,13 +24,14 @@ from ml_collections import ConfigDict
 
 from dl import registry
 from dl.artifacts import Artifact, Table
-from dl.dataset import Info, Resources
+from dl.dataset import Resources
 from dl.errors import UserError, unknown
 from dl.evaluation import retrieval
 from dl.metric import HIGHER, Metric
 from dl.models import build as models
-from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean, valid
 from dl.training import optimizers
+from dl.vocabulary import Vocabulary
 
 SHARE = Metric("higher", format=".2%")
 AMONG = 5  # the right text is among so many
@@ -40,10 +41,13 @@ SHOWN, LETTERS = 30, 60  # mistakes in the report, and how much of a text
 class Settings(NamedTuple):
     """`config.task`.
 
+    query, target: the features that are the two texts.
     loss: see the module. embedding: D. margin: of the contrastive loss. temperature: of the softmax.
     edit_distance: whether the queries are looked for by edit distance too, at the end.
     """
 
+    query: str = "query"
+    target: str = "target"
     loss: str = "contrastive"
     embedding: int = 128
     margin: float = 0.5
@@ -69,13 +73,41 @@ def n_pairs(
     return jax.nn.logsumexp(scores, axis=1) - jnp.diagonal(scores)
 
 
+def equal(text: Int[Array, "b t"], length: Int[Array, " b"]) -> Bool[Array, "b b"]:
+    """Which of some padded texts are the same."""
+    text = jnp.where(valid(length, text.shape[1]), text.astype(jnp.int32), -1)
+    return (text[:, None] == text).all(-1)
+
+
+class Reader(NamedTuple):
+    """What both texts are read by.
+
+    symbols: of the two vocabularies together, those of the query first.
+    numbers: side -> the number, among these, of each symbol of its own vocabulary.
+    """
+
+    symbols: Vocabulary
+    numbers: Mapping[str, np.ndarray]
+
+
+def reader(query: Vocabulary, target: Vocabulary) -> Reader:
+    """One for texts of these vocabularies, so that a letter is the same on both sides."""
+    both = Vocabulary(tuple(dict.fromkeys(query.names + target.names)), target.words)
+    sides = {"query": query, "target": target}
+    return Reader(both, {side: np.array([both.numbers[n] for n in own.names], np.int32) for side, own in sides.items()})
+
+
 @dataclass(frozen=True)
 class Learner:
     """One tower for both sides. `tower` is called as `dl.models.text_tower.TextTower`."""
 
     tower: nn.Module
-    info: Info
+    reader: Reader
     settings: Settings
+
+    def name(self, side: str) -> str:
+        """The feature of a side, "query" or "target"."""
+        return self.settings.query if side == "query" else self.settings.target
 
     def init(self, key: Array) -> tuple[Tree, Tree]:
         """Its parameters."""
@@ -83,8 +115,8 @@ class Learner:
 
     def embed(self, params: Tree, batch: Batch, side: str, **how: Any) -> Float[Array, "b d"]:
         """Embeddings of length 1."""
-        text = batch[side].astype(jnp.int32)
-        embedding: Any = self.tower.apply({"params": params["tower"]}, text, batch[f"{side}_length"], **how)
+        text, length = jnp.asarray(self.reader.numbers[side])[batch[self.name(side)]], batch[f"{self.name(side)}_length"]
+        embedding: Any = self.tower.apply({"params": params["tower"]}, text, length, **how)
         return embedding / optax.safe_norm(embedding, 1e-6, axis=-1, keepdims=True)
 
     def loss(self, params: Tree, variables: Tree, batch: Batch, key: Array) -> Any:
@@ -94,7 +126,8 @@ class Learner:
             self.embed(params, batch, side, train=True, rngs={"dropout": k})
             for side, k in zip(("query", "target"), sides, strict=True)
         )
-        likeness, same = query @ target.T, batch["entry"][:, None] == batch["entry"]
+        likeness = query @ target.T
+        same = equal(batch[self.settings.target], batch[f"{self.settings.target}_length"])
         counted = batch.get("mask", jnp.ones(len(query), bool))
         if self.settings.loss == "softmax":
             losses = n_pairs(likeness, same, counted, self.settings.temperature)
@@ -117,18 +150,20 @@ class Learner:
 
     def texts(self, params: Tree, variables: Tree, batch: Batch, key: Array) -> tuple[Metrics, dict[str, Array]]:
         """What is compared letter by letter."""
-        return {}, {f"{side}_text": batch[side] for side in ("query", "target")}
+        names = {side: self.name(side) for side in ("query", "target")}
+        lengths = {f"{side}_size": batch[f"{name}_length"] for side, name in names.items()}
+        return {}, {f"{side}_text": batch[name] for side, name in names.items()} | lengths
 
     def find_by_edit_distance(self, sums: Any, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
         """The same by edit distance, which learns nothing."""
-        found = retrieval.by_edit_distance(*(self.read(outputs[f"{side}_text"]) for side in ("query", "target")))
+        texts = (self.read(side, outputs[f"{side}_text"], outputs[f"{side}_size"]) for side in ("query", "target"))
+        found = retrieval.by_edit_distance(*texts)
         return {"accuracy/edit_distance": retrieval.accuracy(found)}
 
-    def read(self, texts: np.ndarray) -> list[str]:
+    def read(self, side: str, texts: np.ndarray, lengths: np.ndarray) -> list[str]:
         """Padded texts as they are written."""
-        vocabulary = self.info.features["target"].vocabulary
-        assert vocabulary is not None
-        return [vocabulary.decode(text[text > 0]) for text in texts]
+        numbers = self.reader.numbers[side]
+        return [self.reader.symbols.decode(numbers[text[:size]]) for text, size in zip(texts, lengths, strict=True)]
 
     def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: Array) -> dict[str, Artifact]:
         """Queries whose nearest text is another one: what is near, and how near."""
@@ -138,7 +173,8 @@ class Learner:
         if not len(wrong):
             return {}
         right, taken = evaluation.examples(wrong), evaluation.examples(found.nearest[wrong])
-        texts = [self.read(right["query"]), self.read(right["target"]), self.read(taken["target"])]
+        shown = (("query", right), ("target", right), ("target", taken))
+        texts = [self.read(side, batch[self.name(side)], batch[f"{self.name(side)}_length"]) for side, batch in shown]
         near = [(query[wrong] * target[rows]).sum(1) for rows in (wrong, found.nearest[wrong])]
         rows = [
             (*(text[:LETTERS] for text in row), round(float(own), 3), round(float(other), 3), int(found.before[index]) + 1)
@@ -164,14 +200,18 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     Raises:
         UserError: an unknown model, loss or setting, a number out of range, or data without pairs of texts.
     """
-    info = resources.info
-    vocabulary = info.features["target"].vocabulary if "target" in info.features else None
-    if vocabulary is None or ("query" not in info.features and config.dataset.batches != "mistyped"):
-        raise UserError(
-            f"matching needs pairs of texts, and the dataset {info.name} has {', '.join(info.shapes)}: take one such as "
-            "'ptb_words' with dataset.batches='mistyped'."
-        )
     settings = registry.read(Settings, "the task matching", config.task)
+    features = dict(resources.info.features)
+    if config.dataset.batches == "mistyped":
+        features["query"] = features.get("target", features.get("query"))
+    texts = {side: getattr(settings, side) for side in ("query", "target")}
+    vocabularies = [feature.vocabulary for name in texts.values() if (feature := features.get(name))]
+    if len(vocabularies) < 2 or None in vocabularies:
+        raise UserError(
+            f"matching needs two texts, task.query={settings.query!r} and task.target={settings.target!r}, and the dataset "
+            f"{resources.info.name} has {', '.join(resources.info.shapes)}: name two of its texts, or take 'ptb_words' with "
+            "dataset.batches='mistyped'."
+        )
     if settings.loss not in LOSSES:
         raise unknown("loss", settings.loss, LOSSES)
     if settings.embedding < 1 or settings.temperature <= 0 or not -1 <= settings.margin <= 1:
@@ -179,8 +219,9 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
             "task.embedding and task.temperature must be above 0, task.margin a cosine, -1 to 1, not "
             f"{settings.embedding}, {settings.temperature:g} and {settings.margin:g}."
         )
-    tower = models.build(config, num_classes=settings.embedding, symbols=len(vocabulary))
-    return Learner(tower, info, settings).task(optimizers.build(config.optimizer, steps), steps)
+    read_by = reader(*vocabularies)
+    tower = models.build(config, num_classes=settings.embedding, symbols=len(read_by.symbols))
+    return Learner(tower, read_by, settings).task(optimizers.build(config.optimizer, steps), steps)
 
 
 LOSSES = ("contrastive", "softmax")

@@ -9,7 +9,7 @@ import pytest
 
 from dl.data.batches.mistyped import typed_once
 from dl.data.load import load
-from dl.dataset import Resources, labelled_images
+from dl.dataset import Feature, Info, Kind, Resources, labelled_images
 from dl.errors import UserError
 from dl.evaluation import retrieval
 from dl.models.text_tower import TextTower
@@ -18,6 +18,7 @@ from dl.tasks import matching
 from dl.training.assembly import assemble
 from dl.training.loop import train
 from dl.training.progress import Progress
+from dl.vocabulary import Vocabulary
 from tests.conftest import REPOSITORY
 
 ALL = jnp.ones(3, bool)
@@ -92,6 +93,38 @@ def test_edit_distance_takes_the_first_of_the_nearest():
     np.testing.assert_array_equal(found.before, [1, 1])
 
 
+def test_two_vocabularies_are_read_as_one():
+    """The same letters on both sides have the same vector, whatever their numbers."""
+    query, target = Vocabulary(("<pad>", "<unk>", "b", "a"), words=False), Vocabulary(("<pad>", "<unk>", "a", "c"), words=False)
+    found = matching.reader(query, target)
+    assert found.symbols.names == ("<pad>", "<unk>", "b", "a", "c")
+    np.testing.assert_array_equal(found.numbers["target"], [0, 1, 3, 4])
+    info = Info("own", {"article": Feature(Kind.TOKENS, (None,), query), "title": Feature(Kind.TOKENS, (None,), target)})
+    chosen = config()
+    chosen.dataset.batches = "examples"
+    chosen.task.update(query="article", target="title")
+    task = matching.build(chosen, Resources(info), 4)
+    params, _ = task.init(jax.random.key(0))
+    batch = {
+        "article": jnp.array([[3, 2]]),
+        "title": jnp.array([[2, 0]]),
+        "article_length": jnp.array([1]),
+        "title_length": jnp.array([1]),
+    }
+    _, both = task.evaluators["nearest"].step(params, {}, batch, None)
+    np.testing.assert_allclose(both["query_embedding"], both["target_embedding"], rtol=1e-5)
+    _, texts = task.evaluators["edit distance"].step(params, {}, batch, None)
+    assert task.evaluators["edit distance"].finish({}, {k: np.asarray(v) for k, v in texts.items()}) == {
+        "accuracy/edit_distance": 1.0
+    }
+
+
+def test_equal_texts():
+    text = jnp.array([[1, 2, 0], [1, 2, 9], [1, 2, 9], [1, 3, 0]])
+    got = matching.equal(text, jnp.array([2, 2, 3, 2]))
+    np.testing.assert_array_equal(got, [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+
+
 def test_the_evaluators_and_the_report():
     dataset, task = built()
     assert task.objectives["match"].whole_batch and task.evaluators["edit distance"].every == 0
@@ -118,7 +151,7 @@ def test_the_evaluators_and_the_report():
 def test_settings_out_of_range(changes, said):
     with pytest.raises(UserError, match=said):
         built(**changes)
-    with pytest.raises(UserError, match="needs pairs of texts, and the dataset digits has image, label"):
+    with pytest.raises(UserError, match="needs two texts, .* and the dataset digits has image, label"):
         matching.build(config(), Resources(labelled_images("digits", (8, 8, 1), 10)), 4)
 
 

@@ -17,7 +17,7 @@ EVALUATION_SEED = 0x7E57  # of the errors that are evaluated: the same in every 
 
 
 def mistyped(source: Source, seed: int, batch_size: int, settings: Mapping[str, Any], on_device: bool) -> Read:
-    """Words as `target`, with errors as `query` [steps, rows, T], the length of each, and `entry`, which word it is.
+    """Words as `target`, with errors as `query`, both [steps, rows, T], and the length of each.
 
     Every word is seen exactly once an epoch, its errors a pure function of seed, step and row.
 
@@ -39,21 +39,19 @@ def mistyped(source: Source, seed: int, batch_size: int, settings: Mapping[str, 
         chosen = example_indices(seed, steps[:, None] * batch_size + rows, len(words)).ravel()
         needed = (int(rows.max()) + 1) * each
         raw = np.concatenate([random_numbers(seed, int(step), needed).reshape(-1, each)[rows] for step in steps])
-        index = source.gather(chosen)["entry"]
-        batch = {**_typed(words, chosen, raw), "entry": index}
+        batch = _typed(words, chosen, raw)
         return {name: values.reshape(count, len(rows), *values.shape[1:]) for name, values in batch.items()}
 
     return read
 
 
 def typed_once(source: Source, settings: Mapping[str, Any]) -> RaggedArrays:
-    """The words of a source, each with errors that are always the same: `query`, `target` and `entry`."""
+    """The words of a source, each with errors that are always the same: `query` and `target`."""
     words = _words(source)
     raw = random_numbers(EVALUATION_SEED, 0, len(words) * _most(words) * typing_errors.DRAWS)
     batch = _typed(words, np.arange(len(words)), raw.reshape(len(words), -1))
     query = [row[:length] for row, length in zip(batch["query"], batch["query_length"], strict=True)]
-    index = source.gather(np.arange(len(words)))["entry"]
-    return RaggedArrays({"query": ragged(query, (batch["query"].shape[1],)), "target": words, "entry": index})
+    return RaggedArrays({"query": ragged(query, (batch["query"].shape[1],)), "target": words})
 
 
 def _typed(words: Ragged, chosen: np.ndarray, raw: np.ndarray) -> dict[str, np.ndarray]:
@@ -68,7 +66,7 @@ def _most(words: Ragged) -> int:
 
 
 def _words(source: Source) -> Ragged:
-    if not isinstance(source, RaggedArrays) or "target" not in source.ragged or "entry" not in source.features:
+    if not isinstance(source, RaggedArrays) or "target" not in source.ragged:
         raise UserError("dataset.batches='mistyped' is for words: take a dataset such as 'ptb_words', or 'words' with a path.")
     return source.ragged["target"]
 

@@ -53,7 +53,7 @@ def _of_text(content: str) -> tuple[str, ...]:
 def dictionary(name: str, words: Iterable[str], settings: ConfigDict) -> Dataset:
     """Those of the words that have `dataset.least` (3) letters or more, a to z and nothing else, in the order given.
 
-    Features: `target`, the letters of a word, numbered from 1, ragged; `entry` int32, which word it is.
+    The feature `target` is the letters of a word, numbered from 1, ragged.
 
     Raises:
         UserError: fewer than two such words, or a least length that is none.
@@ -65,8 +65,8 @@ def dictionary(name: str, words: Iterable[str], settings: ConfigDict) -> Dataset
     if len(kept) < 2:
         raise UserError(f"the dataset {name!r} has {len(kept)} words of at least {least} letters a to z: give a longer text.")
     letters = ragged([ALPHABET.encode(word).astype(np.uint8) for word in kept])
-    info = Info(name, {"target": Feature(Kind.TOKENS, (None,), vocabulary=ALPHABET), "entry": Feature(Kind.NUMBER)})
-    return Dataset(info, {"train": RaggedArrays({"target": letters, "entry": np.arange(len(kept), dtype=np.int32)})})
+    info = Info(name, {"target": Feature(Kind.TOKENS, (None,), vocabulary=ALPHABET)})
+    return Dataset(info, {"train": RaggedArrays({"target": letters})})
 
 
 def _known_ptb_words(settings: ConfigDict) -> Dataset:

@@ -10,9 +10,9 @@ from dl.models.memory_network import MemoryNetwork, attend, position_encoding
 from dl.models.story_lstm import StoryLSTM, packed
 
 V, D, HOPS, PLACES = 9, 4, 2, 6
-STORY = np.array([[[1, 2, 3], [4, 2, 0], [5, 0, 0]], [[6, 7, 8], [0, 0, 0], [0, 0, 0]]])
-LENGTH, QUESTION = np.array([3, 1], np.int32), np.array([[1, 8], [7, 0]])
-AGE = np.array([[2, 1, 0], [0, 0, 0]])
+STORY = jnp.array([[[1, 2, 3], [4, 2, 0], [5, 0, 0]], [[6, 7, 8], [0, 0, 0], [0, 0, 0]]])
+LENGTH, QUESTION = jnp.array([3, 1]), jnp.array([[1, 8], [7, 0]])
+AGE = jnp.array([[2, 1, 0], [0, 0, 0]])
 
 
 def made(**changes):
@@ -83,10 +83,9 @@ def test_without_times_and_positions_a_sentence_is_a_bag_in_a_bag():
 
 def test_padding_changes_nothing_and_has_no_gradient():
     model, variables = made()
-    more = np.pad(STORY, ((0, 0), (0, 2), (0, 0)))
-    more[0, 3:] = 8  # beyond the story's length
+    more = jnp.pad(STORY, ((0, 0), (0, 2), (0, 0))).at[0, 3:].set(8)  # beyond the story's length
     plain, padded = (
-        model.apply(variables, story, LENGTH, QUESTION, np.zeros(story.shape[:2], int))[0] for story in (STORY, more)
+        model.apply(variables, story, LENGTH, QUESTION, jnp.zeros(story.shape[:2], int))[0] for story in (STORY, more)
     )
     np.testing.assert_allclose(plain, padded, rtol=1e-6)
     gradient = jax.grad(lambda p: model.apply({"params": p}, STORY, LENGTH, QUESTION, AGE)[0].sum())(variables["params"])

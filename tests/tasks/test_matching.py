@@ -21,7 +21,7 @@ from dl.training.progress import Progress
 from dl.vocabulary import Vocabulary
 from tests.conftest import REPOSITORY
 
-ALL = jnp.ones(3, bool)
+ALL, KEY = jnp.ones(3, bool), jax.random.key(0)
 LIKENESS = jnp.array([[0.6, 0.7, 0.2], [0.1, 1.0, -0.8], [0.55, 0.3, -0.2]])
 
 
@@ -111,9 +111,9 @@ def test_two_vocabularies_are_read_as_one():
         "article_length": jnp.array([1]),
         "title_length": jnp.array([1]),
     }
-    _, both = task.evaluators["nearest"].step(params, {}, batch, None)
+    _, both = task.evaluators["nearest"].step(params, {}, batch, KEY)
     np.testing.assert_allclose(both["query_embedding"], both["target_embedding"], rtol=1e-5)
-    _, texts = task.evaluators["edit distance"].step(params, {}, batch, None)
+    _, texts = task.evaluators["edit distance"].step(params, {}, batch, KEY)
     assert task.evaluators["edit distance"].finish({}, {k: np.asarray(v) for k, v in texts.items()}) == {
         "accuracy/edit_distance": 1.0
     }
@@ -130,7 +130,7 @@ def test_the_evaluators_and_the_report():
     assert task.objectives["match"].whole_batch and task.evaluators["edit distance"].every == 0
     source = typed_once(dataset.splits["train"], {})
     everything = source.gather(np.arange(len(source)))
-    _, texts = task.evaluators["edit distance"].step({}, {}, {k: jnp.asarray(v) for k, v in everything.items()}, None)
+    _, texts = task.evaluators["edit distance"].step({}, {}, {k: jnp.asarray(v) for k, v in everything.items()}, KEY)
     numbers = task.evaluators["edit distance"].finish({}, {k: np.asarray(v) for k, v in texts.items()})
     assert 0.6 < numbers["accuracy/edit_distance"] < 1
     target = np.eye(len(source), dtype=np.float32)

@@ -174,8 +174,8 @@ def _known_babi(settings: ConfigDict) -> Dataset:
     tasks = TASKS if not task else (TASKS[task - 1],)
     splits = {}
     for split, sentences in zip(SPLITS, longest, strict=True):
-        told = Question((("word1",),) * min(sentences, memory or sentences), ("word1",), "word1", frozenset())
-        splits[split] = source_of([told] * QUESTIONS * len(tasks), vocabulary, words, asked, memory)
+        blank = Question((("word1",),) * min(sentences, memory or sentences), ("word1",), "word1", frozenset())
+        splits[split] = source_of([blank] * QUESTIONS * len(tasks), vocabulary, words, asked, memory)
     return Dataset(Info("babi", features(vocabulary, words, asked, tasks)), splits)
 
 

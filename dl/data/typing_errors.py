@@ -1,8 +1,8 @@
 """Words as people mistype them: a pure function of a word and of numbers, so that a batch is one of (seed, step).
 
 A word of 1 to 5 letters has one error, one of 6 to 10 two, and so on: a letter is left out, another one put in behind it, or in
-its place, or it changes places with the next; each kind is as likely, at any place. What is put in is the letter there or one
-of its neighbours on an English keyboard.
+its place, or it changes places with the next; each kind is as likely, at any place. What is put in is a neighbour
+of the letter there on an English keyboard, or behind it the letter once more.
 
 Words are of the letters a to z, numbered from 1; 0 is padding.
 """
@@ -53,7 +53,7 @@ def _one_error(words: np.ndarray, length: np.ndarray, raw: np.ndarray) -> tuple[
     place = below(raw[:, 1], length - swap)
     choices, count = neighbours()
     here = words[np.arange(len(words)), place]
-    letter = choices[here, below(raw[:, 2], count[here])]
+    letter = choices[here, replace + below(raw[:, 2], count[here] - replace)]  # nothing is replaced by itself
     to, at = np.arange(words.shape[1]), place[:, None]
     source = to + (leave[:, None] & (to >= at)) - (put[:, None] & (to > at))
     source = source + (swap[:, None] & (to == at)) - (swap[:, None] & (to == at + 1))

@@ -20,14 +20,15 @@ def number(value, bound):
     return np.uint64((value * 2**32 + bound - 1) // bound << 32)
 
 
-def typed(word, kind, place, letter, places=None, letters=None):
+def typed(word, kind, place, letter):
     """The word with one error, its draws given."""
     codes = np.array([typing_errors.ALPHABET.encode(word)])
     table, count = typing_errors.neighbours()
     here = codes[0, place]
     choice = list(table[here, : count[here]]).index(typing_errors.ALPHABET.numbers[letter]) if letter else 0
     places = len(word) - (kind == "swap")
-    raw = np.array([[[number(KEYS[kind], 4), number(place, places), number(choice, int(count[here]))]]])
+    own = int(kind == "replace")  # nothing is replaced by itself
+    raw = np.array([[[number(KEYS[kind], 4), number(place, places), number(max(choice - own, 0), int(count[here]) - own)]]])
     out, length = typing_errors.mistyped(codes, np.array([len(word)]), raw)
     assert out.shape == (1, len(word) + 1) and not out[0, length[0] :].any()
     return typing_errors.ALPHABET.decode(out[0, : length[0]])
@@ -132,4 +133,4 @@ def test_the_words_of_the_penn_treebank(shared_data):
     assert [len(source) for source in sources] == [9412, 9412]
     assert [source.ragged["target"].lengths for source in sources] == [(19,), (19,)]
     batch = sources[0].gather(np.arange(3))
-    assert words_of(batch, "target") == ["the", "and", "for"] and real.info.shapes == known.info.shapes
+    assert words_of(batch, "target") == ["the", "and", "that"] and real.info.shapes == known.info.shapes

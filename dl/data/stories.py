@@ -65,8 +65,8 @@ def parse(text: str, task: int = 0) -> list[Question]:
 
 
 def vocabulary_of(questions: Sequence[Question]) -> Vocabulary:
-    """All words and answers, `PAD` first."""
-    sentences = (sentence for q in questions for sentence in (*q.story, q.question, (q.answer,)))
+    """All words and answers, those of most different sentences first; before them `PAD`."""
+    sentences = dict.fromkeys(itertools.chain.from_iterable((*q.story, q.question, (q.answer,)) for q in questions))
     return tokenisation.vocabulary_of(sentences, first=(PAD,))
 
 
@@ -74,27 +74,31 @@ def source_of(
     questions: Sequence[Question], vocabulary: Vocabulary, sentence_words: int, question_words: int, memory: int
 ) -> RaggedArrays:
     """The questions with the `memory` sentences before each (0: all); see `features` for what an example holds."""
-    kind = np.min_scalar_type(len(vocabulary) - 1)
-
-    def padded(sentences: Sequence[Sequence[str]], width: int) -> np.ndarray:
-        out = np.zeros((len(sentences), width), kind)
-        for row, sentence in zip(out, sentences, strict=True):
-            row[: len(sentence)] = [vocabulary.numbers[word] for word in sentence]
-        return out
-
-    first = [max(len(q.story) - memory, 0) if memory else 0 for q in questions]
-    stories = [q.story[start:] for q, start in zip(questions, first, strict=True)]
-    facts = [[i in q.facts for i in range(start, len(q.story))] for q, start in zip(questions, first, strict=True)]
+    stories = [q.story[max(len(q.story) - memory, 0) if memory else 0 :] for q in questions]
+    facts = [
+        np.isin(np.arange(len(q.story) - len(story), len(q.story)), list(q.facts))
+        for q, story in zip(questions, stories, strict=True)
+    ]
     offsets = np.concatenate([[0], np.cumsum([len(story) for story in stories])]).astype(np.int64)
+    told = list(itertools.chain.from_iterable(stories))
     return RaggedArrays(
         {
-            "story": Ragged(padded(list(itertools.chain.from_iterable(stories)), sentence_words), offsets),
-            "fact": Ragged(np.array(list(itertools.chain.from_iterable(facts)), bool), offsets),
-            "question": padded([q.question for q in questions], question_words),
+            "story": Ragged(_padded(told, vocabulary, sentence_words), offsets),
+            "fact": Ragged(np.concatenate(facts), offsets),
+            "question": _padded([q.question for q in questions], vocabulary, question_words),
             "answer": np.array([vocabulary.numbers[q.answer] for q in questions], np.int32),
             "task": np.array([q.task for q in questions], np.int32),
         }
     )
+
+
+def _padded(sentences: Sequence[tuple[str, ...]], vocabulary: Vocabulary, width: int) -> np.ndarray:
+    """The numbers of their words [N, width]. The same sentence comes again and again, with every question after it."""
+    different = {sentence: row for row, sentence in enumerate(dict.fromkeys(sentences))}
+    table = np.zeros((len(different), width), np.min_scalar_type(len(vocabulary) - 1))
+    for sentence, row in different.items():
+        table[row, : len(sentence)] = [vocabulary.numbers[word] for word in sentence]
+    return table[np.fromiter((different[sentence] for sentence in sentences), np.int64, len(sentences))]
 
 
 def features(vocabulary: Vocabulary, sentence_words: int, question_words: int, tasks: Sequence[str]) -> Features:

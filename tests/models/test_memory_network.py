@@ -123,7 +123,8 @@ def test_the_lstm_reads_story_then_question():
     variables = model.init(jax.random.key(0), STORY, LENGTH, QUESTION, AGE)
 
     def scores(story, length, question):
-        return model.apply(variables, jnp.array(story), jnp.array(length), jnp.array(question), jnp.zeros((1, 1), int))[0]
+        age = jnp.zeros((1, len(story[0])), int)
+        return model.apply(variables, jnp.array(story), jnp.array(length), jnp.array(question), age)[0]
 
     whole = scores([[[1, 2, 3], [4, 2, 0]]], [2], [[1, 8]])
     np.testing.assert_allclose(whole, scores([[[1, 2], [3, 4], [2, 0], [6, 6]]], [3], [[1, 8]]), rtol=1e-5)

@@ -11,7 +11,7 @@ import functools
 import string
 
 import numpy as np
-from jaxtyping import Int, UInt64
+from jaxtyping import Int, Integer, UInt64
 
 from dl.data.identities import below
 from dl.vocabulary import PAD, Vocabulary
@@ -29,8 +29,8 @@ def errors(length: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
 
 
 def mistyped(
-    words: Int[np.ndarray, "n t"], length: Int[np.ndarray, " n"], raw: UInt64[np.ndarray, "n e 3"]
-) -> tuple[Int[np.ndarray, "n u"], Int[np.ndarray, " n"]]:
+    words: Integer[np.ndarray, "n t"], length: Int[np.ndarray, " n"], raw: UInt64[np.ndarray, "n e 3"]
+) -> tuple[Integer[np.ndarray, "n u"], Int[np.ndarray, " n"]]:
     """The words with their errors, padded with 0 to [N, T + E], and their lengths, int32.
 
     Args:

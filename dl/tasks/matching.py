@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Integer
 from ml_collections import ConfigDict
 
 from dl import registry
@@ -73,7 +73,7 @@ def n_pairs(
     return jax.nn.logsumexp(scores, axis=1) - jnp.diagonal(scores)
 
 
-def equal(text: Int[Array, "b t"], length: Int[Array, " b"]) -> Bool[Array, "b b"]:
+def equal(text: Integer[Array, "b t"], length: Int[Array, " b"]) -> Bool[Array, "b b"]:
     """Which of some padded texts are the same."""
     text = jnp.where(valid(length, text.shape[1]), text.astype(jnp.int32), -1)
     return (text[:, None] == text).all(-1)

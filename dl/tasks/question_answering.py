@@ -114,7 +114,7 @@ class Learner:
         numbers, names = means(sums, outputs), self.info.features["task"].class_names
         for number in np.unique(outputs["task"]) if len(names) > 1 else ():
             own = outputs["task"] == number
-            numbers[of_task(number)] = float((outputs["prediction"] != outputs["answer"])[own].mean())
+            numbers[of_task(int(number))] = float((outputs["prediction"] != outputs["answer"])[own].mean())
         return numbers
 
     def metrics(self) -> dict[str, Metric]:

@@ -56,7 +56,8 @@ def lstm(config: ConfigDict) -> None:
         {"name": "story_lstm", "cell": "lstm", "embedding": 32, "hidden": 64, "layers": 1, "dropout": 0.0}
     )
     config.task.update(linear_start=0.0, time_noise=0.0)
-    config.optimizer.update(name="adam", learning_rate=2e-3, clip_norm=1.0, schedule={"name": "cosine"})
+    config.optimizer.update(name="adam", learning_rate=2e-3, clip_norm=1.0)
+    config.optimizer.schedule = ConfigDict({"name": "cosine"})
 
 
 def quick(config: ConfigDict) -> None:

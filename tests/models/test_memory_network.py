@@ -1,5 +1,7 @@
 """Memory networks: the equations of the paper by look-up, padding, and what the time changes; what the LSTM reads."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,13 @@ AGE = jnp.array([[2, 1, 0], [0, 0, 0]])
 
 def made(**changes):
     model = MemoryNetwork(**{"num_classes": V, "width": D, "hops": HOPS, "memory": PLACES, "deviation": 0.7, **changes})
-    return model, model.init(jax.random.key(0), STORY, LENGTH, QUESTION, AGE)
+    return model, jax.jit(model.init)(jax.random.key(0), STORY, LENGTH, QUESTION, AGE)
+
+
+@partial(jax.jit, static_argnums=(0, 6))
+def answer(model, variables, story, length, question, age, linear=False):
+    """Scores and attention; compiled, as operations one by one take longer."""
+    return model.apply(variables, story, length, question, age, linear)
 
 
 def by_the_paper(params, story, question, age, linear, temporal=True):
@@ -55,7 +63,7 @@ def test_the_authors_table_of_positions():
 @pytest.mark.parametrize("linear", [False, True])
 def test_two_hops_are_the_equations_of_the_paper(linear):
     model, variables = made()
-    scores, attention = model.apply(variables, STORY, LENGTH, QUESTION, AGE, linear)
+    scores, attention = answer(model, variables, STORY, LENGTH, QUESTION, AGE, linear)
     expected = [
         by_the_paper(variables["params"], [[1, 2, 3], [4, 2], [5]], [1, 8], [2, 1, 0], linear),
         by_the_paper(variables["params"], [[6, 7, 8]], [7], [0], linear),
@@ -73,8 +81,8 @@ def test_without_times_and_positions_a_sentence_is_a_bag_in_a_bag():
     turned = STORY[:, [2, 0, 1]][:, :, [1, 0, 2]]
     whole = LENGTH * 0 + 3
     np.testing.assert_allclose(
-        model.apply(variables, STORY[:1], whole[:1], QUESTION[:1], AGE[:1])[0],
-        model.apply(variables, turned[:1], whole[:1], QUESTION[:1, ::-1], AGE[:1])[0],
+        answer(model, variables, STORY[:1], whole[:1], QUESTION[:1], AGE[:1])[0],
+        answer(model, variables, turned[:1], whole[:1], QUESTION[:1, ::-1], AGE[:1])[0],
         rtol=1e-4,
     )
     with pytest.raises(UserError, match="unknown encoding"):
@@ -85,17 +93,17 @@ def test_padding_changes_nothing_and_has_no_gradient():
     model, variables = made()
     more = jnp.pad(STORY, ((0, 0), (0, 2), (0, 0))).at[0, 3:].set(8)  # beyond the story's length
     plain, padded = (
-        model.apply(variables, story, LENGTH, QUESTION, jnp.zeros(story.shape[:2], int))[0] for story in (STORY, more)
+        answer(model, variables, story, LENGTH, QUESTION, jnp.zeros(story.shape[:2], int))[0] for story in (STORY, more)
     )
     np.testing.assert_allclose(plain, padded, rtol=1e-6)
-    gradient = jax.grad(lambda p: model.apply({"params": p}, STORY, LENGTH, QUESTION, AGE)[0].sum())(variables["params"])
+    gradient = jax.grad(lambda v: answer(model, v, STORY, LENGTH, QUESTION, AGE)[0].sum())(variables)["params"]
     np.testing.assert_array_equal(gradient["embedding"][:, 0], 0)
     assert np.abs(gradient["embedding"][:, 1:]).sum() > 0
 
 
 def test_old_sentences_share_the_last_time():
     model, variables = made()
-    old, older, young = (model.apply(variables, STORY, LENGTH, QUESTION, AGE + more)[0] for more in (PLACES, 50, 1))
+    old, older, young = (answer(model, variables, STORY, LENGTH, QUESTION, AGE + more)[0] for more in (PLACES, 50, 1))
     np.testing.assert_array_equal(old, older)
     assert np.abs(old - young).max() > 1e-3
 
@@ -120,11 +128,11 @@ def test_words_are_read_without_the_gaps_between_sentences():
 
 def test_the_lstm_reads_story_then_question():
     model = StoryLSTM(num_classes=V, embedding=4, hidden=5)
-    variables = model.init(jax.random.key(0), STORY, LENGTH, QUESTION, AGE)
+    variables = jax.jit(model.init)(jax.random.key(0), STORY, LENGTH, QUESTION, AGE)
 
     def scores(story, length, question):
         age = jnp.zeros((1, len(story[0])), int)
-        return model.apply(variables, jnp.array(story), jnp.array(length), jnp.array(question), age)[0]
+        return answer(model, variables, jnp.array(story), jnp.array(length), jnp.array(question), age)[0]
 
     whole = scores([[[1, 2, 3], [4, 2, 0]]], [2], [[1, 8]])
     np.testing.assert_allclose(whole, scores([[[1, 2], [3, 4], [2, 0], [6, 6]]], [3], [[1, 8]]), rtol=1e-5)

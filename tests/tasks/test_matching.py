@@ -47,7 +47,7 @@ def test_the_contrastive_loss():
 def test_the_softmax_loss():
     got = matching.n_pairs(LIKENESS, jnp.eye(3, dtype=bool), ALL, 0.1)
     rows = np.exp(np.array(LIKENESS) / 0.1)
-    np.testing.assert_allclose(got, -np.log(np.diagonal(rows) / rows.sum(1)), rtol=1e-5)
+    np.testing.assert_allclose(got, -np.log(np.diagonal(rows) / rows.sum(1)), rtol=1e-4, atol=1e-6)
 
 
 def test_a_text_that_is_there_twice_is_not_pushed_away_and_padding_not_at_all():
@@ -65,12 +65,13 @@ def test_a_text_that_is_there_twice_is_not_pushed_away_and_padding_not_at_all():
 def test_the_tower_does_not_see_padding_and_its_parameters_are_counted():
     tower = TextTower(num_classes=128, symbols=27)
     text, length = jnp.array([[3, 1, 20, 0, 0], [4, 15, 7, 5, 0]]), jnp.array([3, 4])
-    variables = tower.init(jax.random.key(0), text, length)
+    variables = jax.jit(tower.init)(jax.random.key(0), text, length)
+    embed = jax.jit(tower.apply)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == 27 * 32 + 2 * 4 * 64 * (32 + 64 + 1) + 128 * 128 + 128
-    whole = tower.apply(variables, text, length)
-    np.testing.assert_allclose(whole, tower.apply(variables, text.at[:, 4].set(9), length), rtol=1e-6)
-    np.testing.assert_allclose(whole[:1], tower.apply(variables, text[:1, :3], length[:1]), rtol=1e-5, atol=1e-6)
-    turned = tower.apply(variables, text[:, ::-1], jnp.array([5, 5]))
+    whole = embed(variables, text, length)
+    np.testing.assert_allclose(whole, embed(variables, text.at[:, 4].set(9), length), rtol=1e-6)
+    np.testing.assert_allclose(whole[:1], embed(variables, text[:1, :3], length[:1]), rtol=1e-5, atol=1e-6)
+    turned = embed(variables, text[:, ::-1], jnp.array([5, 5]))
     assert np.abs(whole - turned).max() > 1e-3
 
 
@@ -104,14 +105,14 @@ def test_two_vocabularies_are_read_as_one():
     chosen.dataset.batches = "examples"
     chosen.task.update(query="article", target="title")
     task = matching.build(chosen, Resources(info), 4)
-    params, _ = task.init(jax.random.key(0))
+    params, _ = jax.jit(task.init)(jax.random.key(0))
     batch = {
         "article": jnp.array([[3, 2]]),
         "title": jnp.array([[2, 0]]),
         "article_length": jnp.array([1]),
         "title_length": jnp.array([1]),
     }
-    _, both = task.evaluators["nearest"].step(params, {}, batch, KEY)
+    _, both = jax.jit(task.evaluators["nearest"].step)(params, {}, batch, KEY)
     np.testing.assert_allclose(both["query_embedding"], both["target_embedding"], rtol=1e-5)
     _, texts = task.evaluators["edit distance"].step(params, {}, batch, KEY)
     assert task.evaluators["edit distance"].finish({}, {k: np.asarray(v) for k, v in texts.items()}) == {

@@ -42,7 +42,8 @@ def test_the_last_sentence_has_the_age_0():
 
 def test_empty_sentences_stand_between_the_others_all_orders_as_likely():
     """Of 4 sentences and 0, 1 or 2 empty ones: 1 order, 5 or 15, each number of them in a third of the stories."""
-    drawn = np.array(questions.noisy_ages(jax.random.key(0), jnp.full(30_000, 4), 5, 0.4))[:, :4]
+    draw = jax.jit(questions.noisy_ages, static_argnums=(2, 3))
+    drawn = np.array(draw(jax.random.key(0), jnp.full(30_000, 4), 5, 0.4))[:, :4]
     assert (np.diff(drawn) <= -1).all() and drawn.min() == 0 and drawn.max() == 5  # the order is kept
     orders, counts = np.unique(drawn, axis=0, return_counts=True)
     assert len(orders) == 15  # the ages do not say how many empty sentences are older than all others
@@ -70,11 +71,13 @@ def test_the_linear_start_is_a_phase_of_its_own_at_the_first_rate():
 
 def test_the_linear_loss_is_without_a_softmax_and_the_other_with():
     dataset, task = built(linear_start=0.5, time_noise=0.0)
-    params, variables = task.init(jax.random.key(0))
+    params, variables = jax.jit(task.init)(jax.random.key(0))
     params = jax.tree.map(lambda p: 6 * p, params)  # at first both are nearly the same
     batch = batch_of(dataset)
-    values = {name: float(o.value(params, variables, batch, jax.random.key(1))[0]) for name, o in task.objectives.items()}
-    sums, _ = task.evaluators["answers"].step(params, variables, batch, jax.random.key(2))
+    values = {
+        name: float(jax.jit(o.value)(params, variables, batch, jax.random.key(1))[0]) for name, o in task.objectives.items()
+    }
+    sums, _ = jax.jit(task.evaluators["answers"].step)(params, variables, batch, jax.random.key(2))
     total, count = sums["loss"]
     assert values["answer"] == pytest.approx(float(total / count), rel=1e-5)
     assert abs(values["linear"] - values["answer"]) > 0.05
@@ -91,13 +94,14 @@ def test_the_published_clipping_and_rate_are_of_the_summed_loss():
 
 def test_padding_rows_are_not_counted():
     dataset, task = built()
-    params, variables = task.init(jax.random.key(0))
+    params, variables = jax.jit(task.init)(jax.random.key(0))
     batch = batch_of(dataset)
-    sums, _ = task.evaluators["answers"].step(params, variables, batch, jax.random.key(0))
+    measure = jax.jit(task.evaluators["answers"].step)
+    sums, _ = measure(params, variables, batch, jax.random.key(0))
     wrong = {**batch, "answer": batch["answer"].at[4:].set(0), "mask": batch["mask"].at[4:].set(False)}
-    half, _ = task.evaluators["answers"].step(params, variables, wrong, jax.random.key(0))
+    half, _ = measure(params, variables, wrong, jax.random.key(0))
     first = {name: values[:4] for name, values in batch.items()}
-    expected, _ = task.evaluators["answers"].step(params, variables, first, jax.random.key(0))
+    expected, _ = measure(params, variables, first, jax.random.key(0))
     assert float(half["loss"][1]) == 4 and float(sums["loss"][1]) == 8
     np.testing.assert_allclose(half["loss"], expected["loss"], rtol=1e-5)
 

@@ -23,37 +23,8 @@ def test_questions_and_answers():
 
 
 def test_numbers_and_symbols_are_those_of_the_periodic_table():
-    table = [
-        "H",
-        "He",
-        "Li",
-        "Be",
-        "B",
-        "C",
-        "N",
-        "O",
-        "F",
-        "Ne",
-        "Na",
-        "Mg",
-        "Al",
-        "Si",
-        "P",
-        "S",
-        "Cl",
-        "Ar",
-        "K",
-        "Ca",
-        "Sc",
-        "Ti",
-        "V",
-        "Cr",
-        "Mn",
-        "Fe",
-        "Co",
-        "Ni",
-        "Cu",
-    ]
+    table = ["H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca"]
+    heavy = {26: "Fe", 29: "Cu", 47: "Ag", 79: "Au", 80: "Hg", 92: "U"}
     for name, symbol, number, group, clue in ELEMENTS:
-        assert number > len(table) or table[number - 1] == symbol, name
+        assert (heavy[number] if number > len(table) else table[number - 1]) == symbol, name
         assert name not in clue and group

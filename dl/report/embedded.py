@@ -23,7 +23,7 @@ BABI = re.compile(r"(<!-- babi of (\S+) -->\n).*?(<!-- end of results -->)", re.
 
 
 def filled(page: str, results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page with all its tables made anew from `results`, name -> content of a `result.json`.
+    """The page with all its tables made again from `results`, name -> content of a `result.json`.
 
     Raises:
         UserError: no result has a name, or the number, that a table asks for.

@@ -29,7 +29,7 @@ from dl.errors import UserError, unknown
 from dl.evaluation import retrieval
 from dl.metric import HIGHER, Metric
 from dl.models import build as models
-from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean, valid
+from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Phase, Task, Tree, mean, valid
 from dl.training import optimizers
 from dl.vocabulary import Vocabulary
 
@@ -119,7 +119,7 @@ class Learner:
         embedding: Any = self.tower.apply({"params": params["tower"]}, text, length, **how)
         return embedding / optax.safe_norm(embedding, 1e-6, axis=-1, keepdims=True)
 
-    def loss(self, params: Tree, variables: Tree, batch: Batch, key: Array) -> Any:
+    def loss(self, params: Tree, variables: Tree, batch: Batch, key: Array) -> Outcome:
         """Of a training batch, all its queries against all its texts."""
         sides = jax.random.split(key)
         query, target = (
@@ -138,7 +138,7 @@ class Learner:
         metrics["batch_accuracy"] = mean(own >= jnp.where(counted, likeness, -1).max(1), counted)
         return metrics["loss"], (variables, metrics)
 
-    def embeddings(self, params: Tree, variables: Tree, batch: Batch, key: Array) -> tuple[Metrics, dict[str, Array]]:
+    def embeddings(self, params: Tree, variables: Tree, batch: Batch, key: Array) -> Measurement:
         """Of a split, to be compared when all of it is there."""
         return {}, {f"{side}_embedding": self.embed(params, batch, side) for side in ("query", "target")}
 
@@ -148,7 +148,7 @@ class Learner:
         rank = retrieval.mean_reciprocal_rank(found)
         return {"accuracy": retrieval.accuracy(found), f"accuracy/{AMONG}": retrieval.accuracy(found, AMONG), "mrr": rank}
 
-    def texts(self, params: Tree, variables: Tree, batch: Batch, key: Array) -> tuple[Metrics, dict[str, Array]]:
+    def texts(self, params: Tree, variables: Tree, batch: Batch, key: Array) -> Measurement:
         """What is compared letter by letter."""
         names = {side: self.name(side) for side in ("query", "target")}
         lengths = {f"{side}_size": batch[f"{name}_length"] for side, name in names.items()}

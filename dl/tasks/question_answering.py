@@ -24,7 +24,7 @@ from dl.dataset import Info, Resources, Source
 from dl.errors import UserError
 from dl.metric import ERROR, LOWER, Metric
 from dl.models import build as models
-from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean, means
+from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Phase, Task, Tree, mean, means
 from dl.training import optimizers
 
 SHOWN, MISTAKES, SENTENCES = 6, 20, 15  # questions with their attention, mistakes, and sentences of a story
@@ -88,7 +88,7 @@ class Learner:
         found: Any = self.model.apply({"params": params["model"]}, story, batch["story_length"], question, age, **how)
         return found
 
-    def loss(self, linear: bool, params: Tree, variables: Tree, batch: Batch, key: Array) -> Any:
+    def loss(self, linear: bool, params: Tree, variables: Tree, batch: Batch, key: Array) -> Outcome:
         """Of a training batch."""
         time_key, dropout_key = jax.random.split(key)
         length, size = batch["story_length"], batch["story"].shape[1]
@@ -100,7 +100,7 @@ class Learner:
         metrics = {"loss": mean(losses, mask), "error": mean(scores.argmax(-1) != batch["answer"], mask)}
         return metrics["loss"], (variables, metrics)
 
-    def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: Array) -> tuple[Metrics, dict[str, Array]]:
+    def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: Array) -> Measurement:
         """Sums of loss and error, and all that the report shows."""
         age = ages(batch["story_length"], batch["story"].shape[1])
         scores, attention = self.answer(params, batch, age)

@@ -41,9 +41,13 @@ SHOWN, LETTERS = 30, 60  # mistakes in the report, and how much of a text
 class Settings(NamedTuple):
     """`config.task`.
 
-    query, target: the features that are the two texts.
-    loss: see the module. embedding: D. margin: of the contrastive loss. temperature: of the softmax.
-    edit_distance: whether the queries are looked for by edit distance too, at the end.
+    query: name of the feature for which a text is looked for.
+    target: name of the feature that is found.
+    loss: see the module.
+    embedding: length D of an embedding.
+    margin: cosine above which a text that does not belong is pushed away, by the contrastive loss.
+    temperature: divisor of the cosines in the softmax.
+    edit_distance: whether texts are looked for by edit distance too, at the end.
     """
 
     query: str = "query"

@@ -33,8 +33,8 @@ SHOWN, MISTAKES, SENTENCES = 6, 20, 15  # questions with their attention, mistak
 class Settings(NamedTuple):
     """`config.task`.
 
-    linear_start: the steps of it, or, below 1, the part of the run.
-    time_noise: in training up to this part of a story are empty sentences between the others (section 4.1, "random noise").
+    linear_start: number of steps with attention without a softmax, or, below 1, their share of the run (section 4.2).
+    time_noise: share of a story, at most, that is put in as empty sentences in training (section 4.1, "random noise").
     """
 
     linear_start: float = 0.0

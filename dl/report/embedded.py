@@ -3,7 +3,10 @@
     <!-- results: test/error of usps_transfer_* -->
     <!-- end of results -->
 
-The rows are the kept results whose names match, in the order of that number, the smallest first.
+The rows are the kept results whose names match, in the order of that number, the smallest first. And beside a published table:
+
+    <!-- babi of babi_* -->
+    <!-- end of results -->
 """
 
 import re
@@ -12,9 +15,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from dl.errors import UserError
+from dl.report import babi
 from dl.report.results import with_deviation
 
 BLOCK = re.compile(r"(<!-- results: (\S+)/(\S+) of (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+BABI = re.compile(r"(<!-- babi of (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
 def filled(page: str, results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -27,7 +32,19 @@ def filled(page: str, results: Mapping[str, Mapping[str, Any]]) -> str:
     def table(found: re.Match[str]) -> str:
         return f"{found[1]}{_table(found[2], found[3], found[4], results)}{found[5]}"
 
-    return BLOCK.sub(table, page)
+    def babi_table(found: re.Match[str]) -> str:
+        return f"{found[1]}{_babi(found[2], results)}{found[3]}"
+
+    return BABI.sub(babi_table, BLOCK.sub(table, page))
+
+
+def _babi(pattern: str, results: Mapping[str, Mapping[str, Any]]) -> str:
+    found = babi.by_task(result for name, result in results.items() if fnmatchcase(name, pattern))
+    if not found:
+        raise UserError(f"a page asks for the bAbI tasks of {pattern}, and no kept result has one: collect them.")
+    rule = ["---:" if name.startswith(">") else "---" for name in babi.HEADER]
+    rows = [[name.removeprefix(">") for name in babi.HEADER], rule, *babi.lines(found)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _table(split: str, metric: str, pattern: str, results: Mapping[str, Mapping[str, Any]]) -> str:

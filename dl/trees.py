@@ -1,9 +1,9 @@
 """Binary trees over the words of a sentence: how they are written and stored, and in which order a net computes their nodes.
 
 A tree over N words has N leaves and N - 1 inner nodes. Each inner node has its own gap between two neighbouring words, that
-where its two children meet: the node at gap j, 1 <= j < N, joins what ends with the word j - 1 and what begins with the word j.
-So both leaves and inner nodes are numbered by words, and everything that is known of a tree is an array of N rows, the length of
-its sentence (gap 0 is no node). A child is written as i for the leaf i, and as -j for the node at gap j.
+where its two children meet: the node at gap j, 1 <= j < N, joins what ends with the word j - 1 and what begins with the word
+j. So leaves and inner nodes are numbered by words, and whatever is known of a tree is an array of N rows, as long as its
+sentence (gap 0 is no node). A child is written as i for the leaf i, and as -j for the node at gap j.
 
     The movie was not bad      ((The movie) (was (not bad)))      gap 1: The movie   gap 4: not bad
     0   1     2   3   4                                           gap 3: was (not bad)   gap 2: the root
@@ -29,7 +29,8 @@ class SentenceTree(NamedTuple):
     words: [N].
     children: of the node at each gap, left and right; (0, 0) at gap 0, int16.
     labels: of each leaf, and of the node at each gap; -1 where there is none, int8.
-    place: when the node at each gap is computed: `place // WIDTH` is its level, above those of its children; -1 at gap 0, int16.
+    place: when the node at each gap is computed: `place // WIDTH` is its level, above those of its children; -1 at
+        gap 0, int16.
     """
 
     words: tuple[str, ...]

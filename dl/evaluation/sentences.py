@@ -42,8 +42,8 @@ EXAMPLES = (
     Example("((Roger Dodger) ((is (one (of ((the (most (compelling variations))) (on (this theme)))))) .))", POSITIVE),
     Example("((Roger Dodger) ((is (one (of ((the (least (compelling variations))) (on (this theme)))))) .))", NEGATIVE),
     Example(
-        "((((There (are ((slow (and repetitive)) parts))) ,) (but (it (has ((just enough) (spice (to (keep (it interesting)))))))))"
-        " .)",
+        "((((There (are ((slow (and repetitive)) parts))) ,) (but (it (has ((just enough)"
+        " (spice (to (keep (it interesting))))))))) .)",
         POSITIVE,
     ),
 )
@@ -115,10 +115,8 @@ def shown(judge: Judge, names: Sequence[str]) -> dict[str, Artifact]:
     for (tree, expected), probabilities in zip(trees, said, strict=True):
         whole = probabilities[root(tree)]
         verdict = POSITIVE if value(whole) > 0 else NEGATIVE
-        text = " ".join(tree.words)
-        rows.append(
-            (text, expected, names[int(whole.argmax())], round(float(value(whole)), 2), "" if verdict == expected else "wrong")
-        )
+        text, right = " ".join(tree.words), verdict == expected
+        rows.append((text, expected, names[int(whole.argmax())], round(float(value(whole)), 2), "" if right else "wrong"))
         pictures[text] = drawn(tree, probabilities, names)
     table = Table(("sentence", "a reader says", "the model says", "from -1 to 1", ""), rows)
     return {"negations": table, **pictures}

@@ -30,8 +30,8 @@ class DeepAveraging(nn.Module):
         symbols: V.
         embedding: E.
         hidden: units of each layer.
-        word_dropout: the part of a text's words that are left out in training, each with all of its vector (section 3.2); a text
-            of which nothing is left has the mean 0.
+        word_dropout: the part of a text's words that are left out in training, each with all of its vector (section 3.2); the
+            mean of a text of which nothing is left is 0.
         dropout: of each hidden layer.
         word_scale: deviation of the words' vectors at first; 0 is one over the root of their length.
     """

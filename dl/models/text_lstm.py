@@ -6,8 +6,8 @@
     pooled     the states after each one's last word, side by side         0
     output     dropout, scores (softmax in the loss)                   1,685   5 x 2 H + 5
 
-Deviation: a gate has one bias, where the published code adds up two, which learn in step. The published net gives both directions
-the same parameters; ours have their own.
+Deviations from Tai et al.: a gate has one bias, where their code adds up two, which learn in step; their two directions share
+their parameters.
 """
 
 from typing import Any

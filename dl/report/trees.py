@@ -15,7 +15,7 @@ FAINT = 12  # percent of the colour at 0, so that a node is seen
 
 
 def drawn(tree: ParseTree) -> str:
-    """The artifact as HTML. A node's height is the number of levels below it; what is noted of it is told when it is pointed at."""
+    """The artifact as HTML. A node is as high as there are levels below it; its note is told when it is pointed at."""
     x, height = _layout(tree)
     words, nodes = len(tree.words), len(tree.values)
     bottom = MARGIN + RADIUS + STEP * height.max()

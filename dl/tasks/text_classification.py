@@ -1,7 +1,7 @@
 """Classification of texts: one label for each.
 
-Batches hold `text` int [B, T], padded, `text_length` int32 [B] and `label` int32 [B]; where they are made in buckets, `mask` bool
-[B] says which rows count. A model takes (text, length, train) and gives scores [B, num_classes]; padding is never counted.
+Batches hold `text` int [B, T], padded, `text_length` int32 [B] and `label` int32 [B]; where they are made in buckets, `mask`
+bool [B] says which rows count. A model takes (text, length, train) and gives scores [B, num_classes]; padding is never counted.
 """
 
 from collections.abc import Mapping, Sequence

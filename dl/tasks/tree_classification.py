@@ -62,7 +62,7 @@ def loss_of_trees(losses: Float[Array, "b n"], counted: Bool[Array, "b n"], tree
 
 
 def two_way(scores: Float[Array, "b n c"], labels: Int[Array, "b n"]) -> tuple[Bool[Array, "b n"], Bool[Array, "b n"]]:
-    """Of C classes in their order, C odd: whether a node is taken for the wrong side of the middle one, and whether it has one."""
+    """Of C classes in order, C odd: whether a node is taken for the wrong side of the middle one, and whether it is on one."""
     middle = scores.shape[-1] // 2
     probability = jax.nn.softmax(scores)
     positive = probability[..., middle + 1 :].sum(-1) > probability[..., :middle].sum(-1)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from dl.artifacts import Artifact, Curves, ParseTree, Table
+from dl.artifacts import Artifact, ParseTree, Table
 from dl.data.sources import texts
 from dl.trees import SentenceTree, parse
 from dl.vocabulary import RARE, Vocabulary
@@ -120,11 +120,3 @@ def shown(judge: Judge, names: Sequence[str]) -> dict[str, Artifact]:
         pictures[text] = drawn(tree, probabilities, names)
     table = Table(("sentence", "a reader says", "the model says", "from -1 to 1", ""), rows)
     return {"negations": table, **pictures}
-
-
-def error_by_length(lengths: Int[np.ndarray, " n"], wrong: np.ndarray, parts: int = 8) -> Curves:
-    """The error on sentences of similar lengths, as many in each part."""
-    order = np.argsort(lengths, kind="stable")
-    groups = [group for group in np.array_split(order, min(parts, len(order))) if len(group)]
-    x = np.array([lengths[group].mean() for group in groups])
-    return Curves({"error": (x, np.array([wrong[group].mean() for group in groups]))}, "words", "error")

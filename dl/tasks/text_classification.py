@@ -18,20 +18,17 @@ from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from dl import registry
-from dl.artifacts import Artifact, Matrix, Table
+from dl.artifacts import Artifact
 from dl.dataset import Info, Kind, Resources
 from dl.errors import UserError
-from dl.evaluation import sentences
-from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
+from dl.evaluation import sentences, text_mistakes
+from dl.evaluation.classification import worst_mistakes
 from dl.metric import ERROR, LOWER
 from dl.models import build as models
 from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean
 from dl.training import optimizers
 from dl.trees import SentenceTree
 from dl.vocabulary import Vocabulary
-
-WORST, EXCERPT = 24, 300  # mistakes shown in the report, and characters of each
-MOST_SHOWN = 40  # classes of a confusion matrix
 
 
 class Settings(NamedTuple):
@@ -121,11 +118,12 @@ class TextClassifier:
 
     def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
         """The confusion of the classes, the worst mistakes, the error by length, and sentences with a negation."""
-        out, names, text = evaluation.outputs, class_names(self.info), self.settings.text
-        worst = worst_mistakes(out["label"], out["prediction"], out["loss"], WORST)
+        out, text = evaluation.outputs, self.settings.text
+        worst = worst_mistakes(out["label"], out["prediction"], out["loss"], text_mistakes.WORST)
         found = evaluation.examples(worst) if len(worst) else {text: (), f"{text}_length": ()}
         rows = zip(found[text], found[f"{text}_length"], strict=True)
-        shown = mistakes(out, names, worst, [self.vocabulary.decode(symbols[:n])[:EXCERPT] for symbols, n in rows])
+        shown = text_mistakes.shown(self.info, out, worst, [self.vocabulary.decode(symbols[:n]) for symbols, n in rows])
+        names = text_mistakes.class_names(self.info)
         return shown | (sentences.shown(partial(self.judge, params), names) if self.settings.sentiment else {})
 
     def task(self, optimizer: optax.GradientTransformation, steps: int) -> Task:
@@ -133,31 +131,6 @@ class TextClassifier:
         objectives = {"classify": Objective(self.loss, ("model",), optimizer)}
         evaluators = {"classify": Evaluator(self.evaluate, {"loss": LOWER, "error": ERROR})}
         return Task(self.init, objectives, (Phase(steps, ("classify",)),), evaluators, self.render)
-
-
-def class_names(info: Info) -> tuple[str, ...]:
-    """The names of the labels, or their numbers."""
-    return info.class_names or tuple(str(number) for number in range(info.num_classes))
-
-
-def mistakes(
-    out: Mapping[str, np.ndarray], names: Sequence[str], worst: np.ndarray, texts: Sequence[str]
-) -> dict[str, Artifact]:
-    """Confusion matrix, a table of the classes, the worst mistakes with their texts, and the error by length."""
-    label, prediction = out["label"], out["prediction"]
-    found: dict[str, Artifact] = {}
-    if len(names) <= MOST_SHOWN:
-        counts = confusion_matrix(label, prediction, len(names))
-        found |= {
-            "confusion matrix": Matrix(counts, names, names, "actual", "predicted"),
-            "classes": class_report(counts, names),
-        }
-    found["error by length"] = sentences.error_by_length(out["length"], label != prediction)
-    rows = [
-        (text, names[label[i]], names[prediction[i]], f"{out['probability'][i]:.0%}")
-        for i, text in zip(worst, texts, strict=True)
-    ]
-    return {**found, "worst mistakes": Table(("text", "actual", "predicted", "sure"), rows)} if rows else found
 
 
 def build(config: ConfigDict, resources: Resources, steps: int) -> Task:

@@ -26,12 +26,11 @@ from dl import registry
 from dl.artifacts import Artifact
 from dl.dataset import Info, Resources
 from dl.errors import UserError
-from dl.evaluation import sentences
+from dl.evaluation import sentences, text_mistakes
 from dl.evaluation.classification import worst_mistakes
 from dl.metric import ERROR, LOWER, Metric
 from dl.models import build as models
 from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Pair, Phase, Task, Tree, mean
-from dl.tasks.text_classification import EXCERPT, WORST, class_names, mistakes
 from dl.training import optimizers
 from dl.trees import SentenceTree
 from dl.vocabulary import Vocabulary
@@ -177,11 +176,11 @@ class TreeClassifier:
 
     def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
         """The confusion of the classes, the worst mistakes, the error by length, and sentences with a negation."""
-        out, names = evaluation.outputs, class_names(self.info)
-        worst = worst_mistakes(out["label"], out["prediction"], out["loss"], WORST)
+        out, names = evaluation.outputs, text_mistakes.class_names(self.info)
+        worst = worst_mistakes(out["label"], out["prediction"], out["loss"], text_mistakes.WORST)
         found = evaluation.examples(worst) if len(worst) else {"text": (), "text_length": ()}
         rows = zip(found["text"], found["text_length"], strict=True)
-        shown = mistakes(out, names, worst, [self.vocabulary.decode(text[:n])[:EXCERPT] for text, n in rows])
+        shown = text_mistakes.shown(self.info, out, worst, [self.vocabulary.decode(text[:n]) for text, n in rows])
         return shown | (sentences.shown(partial(self.judge, params), names) if self.settings.sentiment else {})
 
     def task(self, optimizer: optax.GradientTransformation, steps: int) -> Task:

@@ -6,8 +6,8 @@ with GloVe's vectors, tuned (Tai, Socher & Manning 2015, table 2). Here no vecto
     python -m experiments.train --config=configs/sst_tree_lstm.py:sequence --workdir=runs/sst_lstm --manual_dir=archives
 
 Reached: docs/results.md. As published: the constituency net with D = 150, every node classified, batches of 25 trees, dropout
-of a half before the scores, AdaGrad at 0.05, penalties of 1e-4. `sequence` is the paper's bidirectional LSTM (49.1 and 87.5 % with
-GloVe), trained on all phrases.
+of a half before the scores, AdaGrad at 0.05, penalties of 1e-4. `sequence` is the paper's bidirectional LSTM (49.1 and 87.5 %
+with GloVe), trained on all phrases.
 """
 
 from ml_collections import ConfigDict

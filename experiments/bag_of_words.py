@@ -3,8 +3,9 @@
     python -m experiments.bag_of_words --config=configs/imdb_lstm.py:words --workdir=runs/imdb_words --manual_dir=archives
 
 Nothing is learned by gradients, so it is no task of the engine; but data, replicas (`config.replicas`), `result.json` and
-report are those of every run. `config.task` is {"name": "bag_of_words"} with the settings of `dl.evaluation.bag_of_words.learn`, as
-`classifier` (naive_bayes, svm, logistic_regression, nbsvm) and `ngrams`, and `text`, the feature that is read.
+report are those of every run. `config.task` is {"name": "bag_of_words"} with the settings of
+`dl.evaluation.bag_of_words.learn`, such as `classifier` (naive_bayes, svm, logistic_regression, nbsvm) and `ngrams`, and
+`text`, the feature that is read.
 """
 
 import itertools

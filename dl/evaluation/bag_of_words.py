@@ -135,7 +135,7 @@ def fit(
 
 
 def log_count_ratio(counts: Any, side: np.ndarray, smoothing: float = 1.0) -> Float[np.ndarray, " words"]:
-    """Log of (p / |p|) / (q / |q|), p and q the smoothed counts of each word on either side (Wang & Manning 2012, section 2.1)."""
+    """Log of (p / |p|) / (q / |q|), p and q the smoothed counts of each word on either side (Wang & Manning, section 2.1)."""
     p, q = (smoothing + np.asarray(counts[np.flatnonzero(rows)].sum(0)).ravel() for rows in (side, ~side))
     return np.log(p / p.sum()) - np.log(q / q.sum())
 

@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 
 from dl.artifacts import Artifact, ParseTree, Table
 from dl.data.sources import texts
-from dl.trees import SentenceTree, parse
+from dl.errors import UserError
+from dl.trees import SentenceTree, parse, right_branching, treebank_words
 from dl.vocabulary import RARE, Vocabulary
 
 LECTURE = "This movie was actually neither that funny , nor super witty ."
@@ -70,6 +71,27 @@ def numbers(words: Sequence[str], vocabulary: Vocabulary, settings: Mapping[str,
         symbols = texts.symbols(written(words), settings)
     rare = vocabulary.numbers[RARE]
     return np.array([vocabulary.numbers.get(symbol, rare) for symbol in symbols] or [rare], np.int32)
+
+
+def read(text: str, vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Int[np.ndarray, " n"]:
+    """The symbols of a text that somebody wrote; arguments as of `numbers`."""
+    return numbers(treebank_words(text), vocabulary, settings)
+
+
+def tree_of(text: str) -> tuple[SentenceTree, bool]:
+    """The tree of a sentence, and whether it is a guess: that of its brackets, that of the example that it is, or (a (b c)).
+
+    Raises:
+        UserError: brackets that are no binary tree.
+    """
+    if text.lstrip().startswith("("):
+        try:
+            return parse(text, labelled=False), False
+        except ValueError as error:
+            raise UserError(f"{text[:60]!r} is no binary tree: {error}.") from error
+    words = tuple(treebank_words(text))
+    known = {tree.words: tree for tree, _ in examples()}
+    return (known[words], False) if words in known else (right_branching(words), True)
 
 
 def written(words: Sequence[str]) -> str:

@@ -3,8 +3,8 @@
     python -m experiments.classify --workdir=runs/imdb_lstm "A film that I would gladly forget." "Simply wonderful!"
     python -m experiments.classify --workdir=runs/sst_rntn --out=trees.html "((The movie) ((was (not bad)) .))"
 
-A recursive net needs a tree. Give it in brackets, two parts to a pair; otherwise a sentence is read as a (b (c d)), which is not
-how people parse it, and a line says so. Of the lecture's sentence and others of `dl.evaluation.sentences` the parse is known.
+A recursive net needs a tree. Give it in brackets, two parts to a pair; otherwise a sentence is read as a (b (c d)), which is
+not how people parse it, and a line says so. Of the sentences of `dl.evaluation.sentences` the parse is known.
 `--out` writes a page with the trees, each node in the colour of what is said of it. `--file=FILE` takes a text a line.
 """
 

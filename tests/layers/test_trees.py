@@ -90,7 +90,8 @@ def test_levels_give_what_the_recursion_gives(name):
 @pytest.mark.parametrize("name", CELLS)
 def test_gradients_are_those_of_the_recursion(name):
     """JAX's own, of a program that goes through one tree node by node."""
-    forest, length, params = trees(), 14, jax.tree.map(jnp.asarray, weights(name))
+    forest = [parse("(((a b) c) (d e))", labelled=False), parse("(a (b c))", labelled=False), right_branching(["word"])]
+    length, params = 6, jax.tree.map(jnp.asarray, weights(name))
     keys = jax.random.split(jax.random.key(2), 4)
     leaves = tuple(jax.random.normal(k, (len(forest), length, SIZE)) for k in keys[: CELLS[name].states])
     weight = jax.random.normal(keys[3], (CELLS[name].states, len(forest), length, SIZE))
@@ -117,7 +118,7 @@ def test_gradients_are_those_of_the_recursion(name):
 
 
 def test_padding_and_neighbours_change_nothing():
-    forest, params, cell = trees(), weights("plain"), CELLS["plain"].compose
+    forest, params, cell = trees(), jax.tree.map(jnp.asarray, weights("plain")), CELLS["plain"].compose
     leaves = jax.random.normal(jax.random.key(3), (len(forest), 20, SIZE))
     whole = compose(cell, params, (leaves,), plan(*padded(forest, 20)))[0]
     alone = compose(cell, params, (leaves[1:2, :3],), plan(*padded(forest[1:2], 3)))[0]

@@ -50,8 +50,8 @@ def test_two_classes_have_no_neutral_sentences_and_phrases_no_doubles(shared_dat
 
 
 def test_a_stand_in_has_the_sizes_of_the_treebank(shared_data):
-    for labels in ("fine", "binary"):
-        settings = ConfigDict({"name": "sst", "splits": SPLITS, "labels": labels})
+    for labels, form in (("fine", "trees"), ("binary", "phrases")):
+        settings = ConfigDict({"name": "sst", "splits": SPLITS, "labels": labels, "form": form})
         known, read = load(settings, known=True), load(settings, manual_dir=str(shared_data))
         for name, feature in read.info.features.items():
             assert known.info.features[name]._replace(vocabulary=None) == feature._replace(vocabulary=None)

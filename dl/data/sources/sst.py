@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 from dl.data.ragged import Ragged, in_memory
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, verified
+from dl.data.sources.treebank import FORMS, described, treebank
 from dl.data.sources.treebank import SETTINGS as OF_TREES
-from dl.data.sources.treebank import described, treebank
 from dl.data.sources.unpacking import zip_member
 from dl.dataset import Dataset, Info
 from dl.errors import UserError
@@ -30,6 +30,7 @@ SYMBOLS = {
     ("binary", True): 14_831,
     ("binary", False): 16_285,
 }  # labels, lower
+PHRASES = {"fine": 157_400, "binary": 66_989}  # of `train`, in small letters, each once
 MEAN = 19  # words of a sentence
 # Marks that the Penn Treebank writes in other ways.
 MARKS = {"-lrb-": "(", "-rrb-": ")", "``": '"', "''": '"'}
@@ -79,18 +80,21 @@ def parsed(text: str, where: str) -> list[SentenceTree]:
 
 
 def _known(settings: ConfigDict) -> Dataset | None:
-    """What is known of all words and of sentences or trees; which words they are is not known without the archive."""
-    form, labels = settings.get("form", "trees"), settings.get("labels", "fine")
-    if labels not in COUNTS or form not in ("trees", "sentences") or settings.get("minimum", 1) > 1 or settings.get("most", 0):
+    """What is known where all words are taken; which words they are is not known without the archive."""
+    form, labels, lower = settings.get("form", "trees"), settings.get("labels", "fine"), bool(settings.get("lower", True))
+    if labels not in COUNTS or form not in FORMS or settings.get("minimum", 1) > 1 or settings.get("most", 0):
         return None
-    symbols = SYMBOLS[labels, bool(settings.get("lower", True))]
+    if form == "phrases" and not lower:
+        return None
+    symbols = SYMBOLS[labels, lower]
     vocabulary = Vocabulary((PAD, RARE, *(f"word{number}" for number in range(2, symbols))))
     sentence = right_branching(["the"] * MEAN)
     rows = {"text": np.zeros(MEAN, np.uint16), "children": sentence.children, "place": sentence.place}
     rows |= {"node_label": sentence.labels}
     known = described(vocabulary, form, labels)
     splits = {}
-    for split, count in zip(FILES, COUNTS[labels], strict=True):
+    for split, sentences in zip(FILES, COUNTS[labels], strict=True):
+        count = PHRASES[labels] if form == "phrases" and split == "train" else sentences
         offsets = np.arange(count + 1) * MEAN
         ragged = {n: Ragged(np.concatenate([values] * count), offsets) for n, values in rows.items() if n in known}
         splits[split] = in_memory({**ragged, "label": np.zeros(count, np.int32)})

@@ -25,14 +25,8 @@ from tests.interop.random_variables import random_variables
 
 COMMANDS = documented()
 # Programs that train as their command says, so that tests take another variant of the config.
-TRAINS = {
-    "train": "smoke",
-    "sweep": "smoke",
-    "launch": "smoke",
-    "visual_words": "words_smoke",
-    "bag_of_words": "words_smoke",
-    "crash": "smoke",
-}
+TRAINS = {"train": "smoke", "sweep": "smoke", "launch": "smoke", "crash": "smoke"}
+TRAINS |= {"visual_words": "words_smoke", "bag_of_words": "words_smoke"}
 # Flags that make it quick; the last of a flag counts.
 QUICK = {
     "stylize": ["--size=32", "--steps=2"],

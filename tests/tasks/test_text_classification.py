@@ -42,16 +42,16 @@ def test_cross_entropy_by_hand():
 def test_rows_that_pad_a_batch_do_not_count():
     dataset = opinions()
     learner = text_classification.learner(CONFIG, dataset.info, Settings())
-    params, variables = learner.init(jax.random.key(0))
+    params, variables = jax.jit(learner.init)(jax.random.key(0))
     batch, key = batch_of(dataset, "train", range(6)), jax.random.key(1)
     few = {**batch, "mask": jnp.arange(6) < 2}
-    value, (_, metrics) = learner.loss(params, variables, few, key)
-    sums, out = learner.evaluate(params, variables, few, key)
+    value, (_, metrics) = jax.jit(learner.loss)(params, variables, few, key)
+    sums, out = jax.jit(learner.evaluate)(params, variables, few, key)
     np.testing.assert_allclose(divided(value), out["loss"][:2].mean(), rtol=1e-6)
     assert metrics["error"][1] == sums["error"][1] == 2
     assert sums["error"][0] == (out["prediction"] != batch["label"])[:2].sum()
     alone = {name: values for name, values in batch.items() if name != "mask"}  # as examples come in plain batches
-    np.testing.assert_allclose(divided(learner.loss(params, variables, alone, key)[0]), out["loss"].mean(), rtol=1e-6)
+    np.testing.assert_allclose(divided(jax.jit(learner.loss)(params, variables, alone, key)[0]), out["loss"].mean(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_it_learns_phrases(model):
     config.model = ConfigDict(model)
     task = text_classification.build(config, Resources(dataset.info), 150)
     objective, train = task.objectives["classify"], dataset.splits["train"]
-    params, variables = task.init(jax.random.key(0))
+    params, variables = jax.jit(task.init)(jax.random.key(0))
 
     @jax.jit
     def step(params, state, batch, key):
@@ -87,7 +87,7 @@ def test_it_learns_phrases(model):
 def test_every_phrase_of_a_sentence_is_judged():
     dataset = opinions(labels="binary")
     learner = text_classification.learner(CONFIG, dataset.info, Settings(sentiment=True))
-    params, variables = learner.init(jax.random.key(0))
+    params, variables = jax.jit(learner.init)(jax.random.key(0))
     tree = sentences.examples()[2][0]  # The movie was not good .
     (said,) = learner.judge(params, [tree])
     assert said.shape == (12, 2)
@@ -96,7 +96,9 @@ def test_every_phrase_of_a_sentence_is_judged():
     np.testing.assert_allclose(said[6 + 4], learner.probabilities(params, [symbols])[0], atol=1e-6)
     source = dataset.splits["test"]
     batch = batch_of(dataset, "test", range(len(source)))
-    outputs = {name: np.asarray(values) for name, values in learner.evaluate(params, {}, batch, jax.random.key(0))[1].items()}
+    outputs = {
+        name: np.asarray(values) for name, values in jax.jit(learner.evaluate)(params, {}, batch, jax.random.key(0))[1].items()
+    }
     shown = learner.render(params, variables, Evaluation(outputs, source.gather), jax.random.key(0))
     assert {"confusion matrix", "classes", "worst mistakes", "error by length", "negations", sentences.LECTURE} <= set(shown)
     assert shown["worst mistakes"].rows[0][0].split()[0] in ("the", "this", "her")

@@ -21,7 +21,7 @@ from dl.variants import vary
 def get_config(variant: str = "") -> ConfigDict:
     """The published setting."""
     config = base()
-    config.update(epochs=40.0, batch_size=27, steps_per_dispatch=1, log_every=100, intervals="steps")
+    config.update(epochs=40.0, batch_size=27, steps_per_dispatch=1, log_every=100)
     config.update(eval_every=330, checkpoint_every=330, eval_batch_size=256)
     config.dataset.update(name="sst", splits={"train": "train", "validation": "validation", "test": "test"}, form="trees")
     config.dataset.update(labels="fine", lower=True, minimum=1, most=0, batches="buckets", lengths=(10, 16, 22, 30, 56))

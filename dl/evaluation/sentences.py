@@ -110,7 +110,7 @@ def spans(tree: SentenceTree) -> list[tuple[str, ...]]:
 
 def value(probabilities: Float[np.ndarray, "... classes"]) -> Float[np.ndarray, "..."]:
     """The mean over classes that stand at equal distances from -1, the most negative, to 1."""
-    return probabilities @ np.linspace(-1, 1, probabilities.shape[-1])
+    return np.asarray(probabilities @ np.linspace(-1, 1, probabilities.shape[-1]))
 
 
 def root(tree: SentenceTree) -> int:

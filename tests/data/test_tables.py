@@ -11,7 +11,7 @@ from dl.data.load import load
 from dl.dataset import Kind
 from dl.errors import UserError
 
-ROWS = [("pos", "A fine film!"), ("neg", 'Dull, "dull" dull.'), ("pos", "So fine")] * 20
+ROWS = [row for i in range(20) for row in (("pos", f"A fine film, {i}!"), ("neg", f'Dull, "dull" {i} dull.'))]
 
 
 def settings(path, **more):
@@ -40,8 +40,8 @@ def test_a_text_and_its_label(tmp_path, name, text):
     assert vocabulary.names[:2] == ("<pad>", "<unk>") and {"dull", "fine", '"', "!"} <= set(vocabulary.names)
     train = splits["train"].features
     words = [vocabulary.decode(train["text"].gather(np.array([i]))[0][0]) for i in range(3)]
-    known = {(label, text.lower().replace('"', "").split()[0]) for label, text in ROWS}
-    assert {(info.class_names[label], text.split()[0]) for label, text in zip(train["label"][:3], words, strict=True)} <= known
+    found = {(info.class_names[label], text.split()[0]) for label, text in zip(train["label"][:3], words, strict=True)}
+    assert found == {("pos", "a"), ("neg", "dull")}
 
 
 def test_a_row_stays_in_its_split(tmp_path):
@@ -96,7 +96,7 @@ def test_numbers_alone_and_classes_in_the_order_of_numbers(tmp_path):
         ("a.tsv", "a\tb\tc\n", {}, "first line must name the columns 'label', 'text'|'text', 'label'"),
         ("a.csv", 'label,text\npos,"a" b\n', {}, "line 2: .* a quotation mark in a cell is written twice"),
         ("a.csv", "x,y\n1,2\n3,oh\n", {"texts": (), "label": "", "numbers": ("y",)}, "line 3: 'oh' in the column 'y' is no"),
-        ("a.csv", "x,y\n1,nan\n", {"texts": (), "label": "", "numbers": ("y",)}, "line 2: 'nan'"),
+        ("a.csv", "x,y\n1,nan\n2,2\n3,3\n4,4\n5,5\n", {"texts": (), "label": "", "numbers": ("y",)}, "line 2: 'nan'"),
         ("a.csv", "split,label,text\nholdout,a,b\n", {}, "unknown split in line 2 of .* 'holdout'"),
         ("a.tsv", "pos\tfine\n", {"minimum": 9}, "minimum=9 leaves no word"),
         ("a.tsv", "pos\tfine\n", {"level": "syllable"}, "unknown dataset.level 'syllable'"),

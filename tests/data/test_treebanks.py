@@ -45,7 +45,7 @@ def test_two_classes_have_no_neutral_sentences_and_phrases_no_doubles(shared_dat
     ragged = splits["train"].features["text"]
     bounds = ragged.offsets
     phrases = [tuple(ragged.values[bounds[i] : bounds[i + 1]]) for i in range(len(ragged))]
-    assert len(set(phrases)) > 0.999 * len(phrases)  # a few have both labels
+    assert len(set(phrases)) > 0.99 * len(phrases)  # a few have both labels, as in other letters
     assert len(treebank(shared_data, labels="binary").splits["train"]) == 6_920
 
 

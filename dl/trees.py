@@ -11,14 +11,17 @@ sentence (gap 0 is no node). A child is written as i for the leaf i, and as -j f
 
 import heapq
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 WIDTH = 2  # nodes of one tree that are computed at the same time, at most: real trees are deep, and gain little from more
-_PIECES = re.compile(r"[()]|[^ \t\r\n()]+")  # a word may hold a no-break space, as in "8 1/2"
+# A leaf's label and word, the label of a bracket that opens, one that closes, or what should not be there. A word may hold a
+# no-break space, as in "8 1/2".
+_LABELLED = re.compile(r"\((\d+) +([^ \t\r\n()]+)\)|\((\d+)|(\))|([^ \t\r\n()]+|\()")
+_PLAIN = re.compile(r"()([^ \t\r\n()]+)|\(()|(\))()")
 _CONTRACTIONS = re.compile(r"(?i)(?<=\w)(n't|'(?:s|re|ve|ll|d|m))(?!\w)")
 _BESIDE_WORDS = re.compile(r"\.\.\.|--|[.,!?;:\"`()](?!\w)|(?<!\w)[\"`(]")
 
@@ -63,37 +66,6 @@ class SentenceTree(NamedTuple):
         return spans
 
 
-class _Growing:
-    """A tree while it is read, its words from left to right."""
-
-    def __init__(self) -> None:
-        self.words: list[str] = []
-        self.leaves: list[int] = []  # their labels
-        self.joints: dict[int, tuple[int, int, int]] = {}  # gap -> left, right, label
-        self.firsts: dict[int, int] = {}  # gap -> the first word of its node
-
-    def leaf(self, word: str, label: int = -1) -> int:
-        """Adds a word; returns what its parent calls it."""
-        self.words.append(word)
-        self.leaves.append(label)
-        return len(self.words) - 1
-
-    def join(self, left: int, right: int, label: int = -1) -> int:
-        """Adds the parent of two neighbours; returns what its own parent calls it."""
-        gap = right if right >= 0 else self.firsts[-right]
-        self.firsts[gap] = left if left >= 0 else self.firsts[-left]
-        self.joints[gap] = (left, right, label)
-        return -gap
-
-    def tree(self) -> SentenceTree:
-        """What has been read."""
-        nodes = [self.joints.get(gap, (0, 0, -1)) for gap in range(len(self.words))]
-        children = [(left, right) for left, right, _ in nodes]
-        labels = [(leaf, label) for leaf, (_, _, label) in zip(self.leaves, nodes, strict=True)]
-        found = np.array(children, np.int16), np.array(labels, np.int8), np.array(places(children), np.int16)
-        return SentenceTree(tuple(self.words), *found)
-
-
 def parse(text: str, labelled: bool = True) -> SentenceTree:
     """The tree that brackets describe: `(3 (2 A) (4 marvel))` with labels as in the Stanford Sentiment Treebank, or
     `((The movie) (was (not bad)))` without.
@@ -101,39 +73,44 @@ def parse(text: str, labelled: bool = True) -> SentenceTree:
     Raises:
         ValueError: brackets that do not match, a node of one child or more than two, a label that is no number, or no word.
     """
-    growing, stack = _Growing(), list[list[int | str]]([[]])  # of open brackets: a label or words, and children
-    for piece in _PIECES.findall(text):
-        if piece == "(":
+    words, leaves = list[str](), list[int]()
+    joints, firsts = dict[int, tuple[int, int, int]](), dict[int, int]()  # gap -> left, right, label; its node's first word
+    stack, labels = list[list[int]]([[]]), [-1]  # of each open bracket
+    for leaf_label, word, label, close, wrong in (_LABELLED if labelled else _PLAIN).findall(text):
+        if word:
+            stack[-1].append(len(words))
+            words.append(word)
+            leaves.append(int(leaf_label or -1))
+        elif wrong:
+            raise ValueError("a bracket that is neither (label word) nor (label left right)")
+        elif not close:
             stack.append([])
-        elif piece == ")":
-            if len(stack) == 1:
-                raise ValueError("a bracket is closed that was not opened")
-            items = stack.pop()
-            stack[-1].append(_closed(items, growing) if labelled else _joined(items, growing))
+            labels.append(int(label or -1))
+        elif len(stack) == 1:
+            raise ValueError("a bracket is closed that was not opened")
         else:
-            stack[-1].append(piece if labelled else growing.leaf(piece))
+            children = stack.pop()
+            if len(children) != 2:
+                raise ValueError(f"a node of {len(children)} children, where one of a binary tree has two")
+            left, right = children
+            gap = right if right >= 0 else firsts[-right]
+            firsts[gap] = left if left >= 0 else firsts[-left]
+            joints[gap] = left, right, labels.pop()
+            stack[-1].append(-gap)
     if len(stack) > 1:
         raise ValueError("a bracket is not closed")
-    if len(stack[0]) != 1 or isinstance(stack[0][0], str):
+    if len(stack[0]) != 1:
         raise ValueError(f"{len(stack[0])} trees in a line, where there should be one")
-    return growing.tree()
+    return _tree(words, leaves, joints)
 
 
-def _closed(items: Sequence[int | str], growing: _Growing) -> int:
-    """What `(label word)` or `(label left right)` is to its parent."""
-    match items:
-        case [str(label), str(word)] if label.isdigit():
-            return growing.leaf(word, int(label))
-        case [str(label), *children] if label.isdigit() and not any(isinstance(child, str) for child in children):
-            return _joined(children, growing, int(label))
-    raise ValueError("a bracket that is neither (label word) nor (label left right)")
-
-
-def _joined(children: Sequence[int | str], growing: _Growing, label: int = -1) -> int:
-    match children:
-        case [int(left), int(right)]:
-            return growing.join(left, right, label)
-    raise ValueError(f"a node of {len(children)} children, where one of a binary tree has two")
+def _tree(words: Sequence[str], leaves: Sequence[int], joints: Mapping[int, tuple[int, int, int]]) -> SentenceTree:
+    """The tree of its words, their labels, and of the node at each gap the left and the right child and the label."""
+    nodes = [joints.get(gap, (0, 0, -1)) for gap in range(len(words))]
+    children = [(left, right) for left, right, _ in nodes]
+    labels = [(leaf, label) for leaf, (_, _, label) in zip(leaves, nodes, strict=True)]
+    found = np.array(children, np.int16), np.array(labels, np.int8), np.array(places(children), np.int16)
+    return SentenceTree(tuple(words), *found)
 
 
 def right_branching(words: Sequence[str]) -> SentenceTree:
@@ -144,11 +121,9 @@ def right_branching(words: Sequence[str]) -> SentenceTree:
     """
     if not words:
         raise ValueError("no words")
-    growing = _Growing()
-    *leaves, right = [growing.leaf(word) for word in words]
-    for left in reversed(leaves):
-        right = growing.join(left, right)
-    return growing.tree()
+    last = len(words) - 1
+    joints = {gap: (gap - 1, -(gap + 1) if gap < last else gap, -1) for gap in range(1, len(words))}
+    return _tree(words, [-1] * len(words), joints)
 
 
 def places(children: Sequence[tuple[int, int]]) -> list[int]:

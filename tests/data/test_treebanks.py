@@ -65,9 +65,7 @@ def test_reviews(shared_data):
     validation = splits["validation"]
     assert np.bincount(validation.features["label"]).tolist() == [2_500, 2_500]
     assert len(info.features["text"].vocabulary) == 5_000 == len(load(settings, known=True).info.features["text"].vocabulary)
-    assert text(info, validation, 0).startswith(
-        "once again mr . costner has dragged out a movie for far longer than necessary ."
-    )
+    assert text(info, validation, 0).startswith('sorry everyone , , , i know this is supposed to be an " art " film , , but')
 
 
 def test_opinions_are_true_to_their_words():

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -16,7 +17,7 @@ LEVELS = ("word", "character")
 SETTINGS = {"level": "word", "lower": True, "minimum": 1, "most": 0, "lengths": ()}  # of a source of texts
 
 
-def symbols(text: str, settings: ConfigDict) -> list[str]:
+def symbols(text: str, settings: ConfigDict | Mapping[str, Any]) -> list[str]:
     """The symbols of a text: `level` is "word" (words and marks) or "character"; `lower`: in small letters.
 
     Raises:

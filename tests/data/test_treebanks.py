@@ -1,5 +1,7 @@
 """The Stanford Sentiment Treebank and film reviews: published counts, forms and labels; made-up opinions; errors in a line."""
 
+import itertools
+
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -13,8 +15,18 @@ from dl.vocabulary import Vocabulary
 SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 
 
-def treebank(shared_data, **more):
-    return load(ConfigDict({"name": "sst", "splits": SPLITS, **more}), manual_dir=str(shared_data))
+FINE = {"name": "sst", "splits": SPLITS}
+PHRASES = {**FINE, "labels": "binary", "form": "phrases"}
+
+
+@pytest.fixture(scope="module")
+def fine(shared_data):
+    return load(ConfigDict(FINE), manual_dir=str(shared_data))
+
+
+@pytest.fixture(scope="module")
+def phrases(shared_data):
+    return load(ConfigDict(PHRASES), manual_dir=str(shared_data))
 
 
 def text(info, source, row):
@@ -23,8 +35,8 @@ def text(info, source, row):
     return vocabulary.decode(batch["text"][0][: batch["text_length"][0]])
 
 
-def test_published_counts_of_the_treebank(shared_data):
-    info, splits = treebank(shared_data)
+def test_published_counts_of_the_treebank(fine):
+    info, splits = fine
     assert [len(splits[split]) for split in SPLITS] == [8_544, 1_101, 2_210]
     test = splits["test"].features
     assert np.bincount(test["label"]).tolist() == [279, 633, 389, 510, 399]
@@ -38,25 +50,23 @@ def test_published_counts_of_the_treebank(shared_data):
     assert nodes == 2 * sum(splits[split].features["text"].sizes.sum() for split in SPLITS) - 11_855
 
 
-def test_two_classes_have_no_neutral_sentences_and_phrases_no_doubles(shared_data):
-    info, splits = treebank(shared_data, labels="binary", form="phrases")
+def test_two_classes_have_no_neutral_sentences_and_phrases_no_doubles(phrases):
+    info, splits = phrases
     assert [len(splits[split]) for split in ("validation", "test")] == [872, 1_821]
     assert info.class_names == ("negative", "positive") and set(info.features) == {"text", "label"}
     ragged = splits["train"].features["text"]
-    bounds = ragged.offsets
-    phrases = [tuple(ragged.values[bounds[i] : bounds[i + 1]]) for i in range(len(ragged))]
-    assert len(set(phrases)) > 0.99 * len(phrases)  # a few have both labels, as in other letters
-    assert len(treebank(shared_data, labels="binary").splits["train"]) == 6_920
+    bounds = ragged.offsets.tolist()
+    distinct = {tuple(ragged.values[start:stop]) for start, stop in itertools.pairwise(bounds)}
+    assert len(distinct) > 0.99 * len(ragged)  # a few have both labels, as in other letters
 
 
-def test_a_stand_in_has_the_sizes_of_the_treebank(shared_data):
-    for labels, form in (("fine", "trees"), ("binary", "phrases")):
-        settings = ConfigDict({"name": "sst", "splits": SPLITS, "labels": labels, "form": form})
-        known, read = load(settings, known=True), load(settings, manual_dir=str(shared_data))
-        for name, feature in read.info.features.items():
-            assert known.info.features[name]._replace(vocabulary=None) == feature._replace(vocabulary=None)
-        assert len(known.info.features["text"].vocabulary) == len(read.info.features["text"].vocabulary)
-        assert [len(known.splits[split]) for split in SPLITS] == [len(read.splits[split]) for split in SPLITS]
+@pytest.mark.parametrize("name", ["fine", "phrases"])
+def test_a_stand_in_has_the_sizes_of_the_treebank(name, request):
+    known, read = load(ConfigDict({"fine": FINE, "phrases": PHRASES}[name]), known=True), request.getfixturevalue(name)
+    for feature, described in read.info.features.items():
+        assert known.info.features[feature]._replace(vocabulary=None) == described._replace(vocabulary=None)
+    assert len(known.info.features["text"].vocabulary) == len(read.info.features["text"].vocabulary)
+    assert [len(known.splits[split]) for split in SPLITS] == [len(read.splits[split]) for split in SPLITS]
 
 
 def test_reviews(shared_data):

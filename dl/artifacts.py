@@ -56,4 +56,17 @@ class Scatter(NamedTuple):
     names: Sequence[str] = ()
 
 
-Artifact = Images | Matrix | Table | Text | Curves | Scatter
+class ParseTree(NamedTuple):
+    """A sentence and a binary tree over it, coloured: `values` from -1 by way of 0 to 1.
+
+    Nodes are numbered, the N words first, then the inner nodes, children before their parents, so that the root is the last.
+    `children` int [N - 1, 2] are those of each inner node, `values` [2 N - 1] and `notes`, a word on each, or none, of all.
+    """
+
+    words: Sequence[str]
+    children: np.ndarray
+    values: np.ndarray
+    notes: Sequence[str] = ()
+
+
+Artifact = Images | Matrix | Table | Text | Curves | Scatter | ParseTree

@@ -25,7 +25,8 @@ from tests.interop.random_variables import random_variables
 
 COMMANDS = documented()
 # Programs that train as their command says, so that tests take another variant of the config.
-TRAINS = {"train": "smoke", "sweep": "smoke", "launch": "smoke", "visual_words": "words_smoke", "crash": "smoke"}
+TRAINS = {"train": "smoke", "sweep": "smoke", "launch": "smoke", "crash": "smoke"}
+TRAINS |= {"visual_words": "words_smoke", "bag_of_words": "words_smoke"}
 # Flags that make it quick; the last of a flag counts.
 QUICK = {
     "stylize": ["--size=32", "--steps=2"],
@@ -62,6 +63,8 @@ RUNS = {
     "runs/triplet": "omniglot_triplet",
     "runs/cifar10_resnet20": "cifar10_resnet20",
     "runs/classifier": "mnist_lenet5_modern",
+    "runs/imdb_lstm": "imdb_lstm",
+    "runs/sst_rntn": "sst_rntn",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

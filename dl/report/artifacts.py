@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from dl.artifacts import Artifact, Curves, Images, Matrix, Scatter, Table, Text
+from dl.artifacts import Artifact, Curves, Images, Matrix, ParseTree, Scatter, Table, Text
 from dl.errors import UserError
 
-TYPES: dict[str, type] = {kind.__name__: kind for kind in (Images, Matrix, Table, Text, Curves, Scatter)}
+TYPES: dict[str, type] = {kind.__name__: kind for kind in (Images, Matrix, Table, Text, Curves, Scatter, ParseTree)}
 TEXTS = ("text", "row_title", "column_title", "x_title", "y_title")  # fields of artifacts
-LISTS = ("captions", "header", "names")
+LISTS = ("captions", "header", "names", "words", "notes")
 LARGEST_CELL = 2**63  # of the whole numbers in a table
 ORDER = ("train", "validation", "test")  # of the splits; others come after, by name
 
@@ -106,6 +106,11 @@ def _check(artifact: Artifact) -> None:
         case Scatter(points, labels):
             good = good and np.ndim(points) == 2 and np.shape(points)[1] == 2 and np.shape(labels) == np.shape(points)[:1]
             good = good and _numeric(points, labels) and np.asarray(labels).dtype.kind in "iu"
+        case ParseTree(words, children, values, notes):
+            nodes = 2 * len(words) - 1
+            good = good and len(words) > 0 and np.shape(values) == (nodes,) and _numeric(values, children)
+            good = good and np.shape(children) == (len(words) - 1, 2) and len(notes) in (0, nodes)
+            good = good and all(0 <= child < len(words) + i for i, pair in enumerate(children) for child in pair)
     if not good:
         raise ValueError(f"its {type(artifact).__name__} is none")
 

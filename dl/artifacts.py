@@ -49,11 +49,14 @@ class Curves(NamedTuple):
 
 
 class Scatter(NamedTuple):
-    """Points in the plane. `points` [N, 2]; `labels` [N] integers that colour them; `names` of the labels."""
+    """Points in the plane. `points` [N, 2]; `labels` [N] integers that colour them; `names` of the labels; `texts` of the points,
+    or none, which stand where the points are.
+    """
 
     points: np.ndarray
     labels: np.ndarray
     names: Sequence[str] = ()
+    texts: Sequence[str] = ()
 
 
 Artifact = Images | Matrix | Table | Text | Curves | Scatter

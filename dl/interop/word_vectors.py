@@ -127,7 +127,9 @@ def _text(file: IO[bytes], header: Header, path: Path) -> Iterator[tuple[str, np
         # The word itself may hold blanks, as a few of GloVe's do.
         word, numbers = b" ".join(fields[: -header.dimensions]), fields[-header.dimensions :]
         if not word or not _are_numbers(numbers):
-            raise UserError(f"{path}, word {count:,}: a word and {header.dimensions} numbers are expected, as in its other lines.")
+            raise UserError(
+                f"{path}, word {count:,}: a word and {header.dimensions} numbers are expected, as in its other lines."
+            )
         if header.dimensions + 1 < len(fields) and _are_numbers(fields[1:]):
             raise UserError(f"{path}, word {count:,}: it has {len(fields) - 1} numbers, and others have {header.dimensions}.")
         yield word.decode("utf-8", "replace"), np.array(numbers, np.float32)

@@ -44,13 +44,11 @@ class Settings(NamedTuple):
 
 
 def weight(times: Float[Array, "*n"], most: float, power: float) -> Float[Array, "*n"]:
-    """f of equation 9."""
+    """F of equation 9."""
     return jnp.minimum(times / most, 1.0) ** power
 
 
-def weighted_squares(
-    predicted: Float[Array, "*n"], times: Float[Array, "*n"], most: float, power: float
-) -> Float[Array, "*n"]:
+def weighted_squares(predicted: Float[Array, "*n"], times: Float[Array, "*n"], most: float, power: float) -> Float[Array, "*n"]:
     """The terms of J (equation 8); 0 where `times` is."""
     occurs = times > 0
     log = jnp.log(jnp.where(occurs, times, 1.0))

@@ -35,7 +35,8 @@ from dl.evaluation import word_vector_measures as measures
 from dl.evaluation.huffman import Tree, huffman
 from dl.models import build as models
 from dl.models.word_vectors import WordVectors
-from dl.task import Batch, Objective, Pair, Phase, Task, Tree as Parameters
+from dl.task import Batch, Objective, Pair, Phase, Task
+from dl.task import Tree as Parameters
 from dl.training import optimizers
 from dl.vocabulary import Vocabulary
 
@@ -80,7 +81,10 @@ def beside(left: Int[Array, "b c"], right: Int[Array, "b c"], size: int, window:
 
 
 def negative_sampling(
-    true: Float[Array, "b n p q"], noise: Float[Array, "b n p s"], counted: Bool[Array, "b n p q"], weight: Float[Array, "b n p 1"]
+    true: Float[Array, "b n p q"],
+    noise: Float[Array, "b n p s"],
+    counted: Bool[Array, "b n p q"],
+    weight: Float[Array, "b n p 1"],
 ) -> Float[Array, ""]:
     """The sum of -log s(v'_o . v) over the pairs that count, and of -weight log s(-v'_i . v) over noise (equation 4).
 
@@ -97,7 +101,8 @@ def hierarchical_softmax(
     products: Float[Array, "*n l"], turns: Bool[Array, "*n l"], on_the_way: Bool[Array, "*n l"]
 ) -> Float[Array, ""]:
     """The sum of -log s(v'_n . v) over nodes whose first child follows, of -log s(-v'_n . v) where it is the second
-    (equation 3)."""
+    (equation 3).
+    """
     return jnp.where(on_the_way, jax.nn.softplus(jnp.where(turns, products, -products)), 0.0).sum()
 
 

@@ -16,6 +16,7 @@ EXAMPLES = {
     "text": Text("two\n  lines"),
     "curves": Curves({"b/1": (np.arange(3), np.float64([1, np.nan, 3])), "a": (np.arange(2), np.ones(2))}, "step", "loss"),
     "points": Scatter(RNG.normal(size=(4, 2)), np.arange(4), ("p", "q", "r", "s")),
+    "words": Scatter(RNG.normal(size=(3, 2)), np.zeros(3, int), ("words",), ("a", "één", "<c>")),
 }
 
 

@@ -5,8 +5,8 @@
 
 Nothing is published for this text; it is set beside gensim with the same dimensions, window, negatives, subsampling and passes
 (docs/word_vectors.md). Settings of the paper's program: 100 dimensions, windows of 5, 5 negatives, words that come 5 times,
-frequent ones thinned out at 1e-3, 5 passes. Deviations: a batch of rows at a time with AdaGrad in place of gradient descent word
-by word, and words of noise that a block of 16 words shares.
+frequent ones thinned out at 1e-3, 5 passes. Deviations: a batch of rows at a time with AdaGrad in place of gradient descent
+word by word, and words of noise that a block of 16 words shares.
 """
 
 from ml_collections import ConfigDict

@@ -49,8 +49,8 @@ class Curves(NamedTuple):
 
 
 class Scatter(NamedTuple):
-    """Points in the plane. `points` [N, 2]; `labels` [N] integers that colour them; `names` of the labels; `texts` of the points,
-    or none, which stand where the points are.
+    """Points in the plane. `points` [N, 2]; `labels` [N] integers that colour them; `names` of the labels; `texts` stand where
+    the points are, one each, or none.
     """
 
     points: np.ndarray

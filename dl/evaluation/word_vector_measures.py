@@ -77,7 +77,7 @@ def metrics_of(sets: Benchmarks) -> dict[str, Metric]:
 
 
 def measure(vectors: WordVectors, sets: Benchmarks) -> dict[str, float]:
-    """Spearman's rho by each set of pairs, and the share of the analogies that are answered right; none where no word is known."""
+    """Spearman's rho by each set of pairs, and the share of the analogies that are answered right."""
     found = {name: word_vectors.correlation(vectors, pairs) for name, pairs in sets.pairs.items()}
     numbers = {name: value.rho for name, value in found.items() if value}
     sections = word_vectors.analogies(vectors, sets.questions)
@@ -147,7 +147,7 @@ def vocabulary_of(config: ConfigDict, resources: Resources, batches: str) -> Voc
     if vocabulary is None or not vocabulary.words or config.dataset.batches != batches:
         raise UserError(
             f"vectors of words are learned from a text by words with dataset.batches={batches!r}: the dataset {info.name} has "
-            f"{', '.join(info.shapes)}, and dataset.batches is {config.dataset.batches!r}; take a dataset such as 'imdb_text', or "
-            "'text' with dataset.level='line'."
+            f"{', '.join(info.shapes)}, and dataset.batches is {config.dataset.batches!r}; take a dataset such as 'imdb_text', "
+            "or 'text' with dataset.level='line'."
         )
     return vocabulary

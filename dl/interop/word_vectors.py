@@ -1,7 +1,7 @@
-"""Vectors of words in files, in the formats of word2vec and GloVe, in and out, whole or in part.
+r"""Vectors of words in files, in the formats of word2vec and GloVe, in and out, whole or in part.
 
-    word2vec, binary   "V D\\n", then V times: the word, a blank, D float32 (little-endian), perhaps "\\n"
-    word2vec, text     "V D\\n", then V lines: the word and D numbers, divided by blanks
+    word2vec, binary   "V D\n", then V times: the word, a blank, D float32 (little-endian), perhaps "\n"
+    word2vec, text     "V D\n", then V lines: the word and D numbers, divided by blanks
     GloVe              V lines: the word and D numbers, divided by blanks
 
 What a file is, is found out from how it begins. Published files compressed by gzip are read as they are.

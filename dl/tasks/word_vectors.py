@@ -10,9 +10,9 @@
     hierarchical_softmax   -sum over the nodes n on the way to o: log s(+-v'_n . v)
                   (Mikolov, Sutskever, Chen, Corrado & Dean 2013, equations 4 and 3; s is the logistic function)
 
-Batches hold `tokens`, `left`, `right` [B, C] and `noise` [B, C / P, S] (`dl.data.batches.contexts`): a row is cut into blocks of
-P words. What stands beside the words of a block is within `window` words of it, its span, so all products of a block are one
-product of matrices, of which those inside the windows count. The S words of noise of a block are for all of its words, each
+Batches hold `tokens`, `left`, `right` [B, C] and `noise` [B, C / P, S] (`dl.data.batches.contexts`): a row is cut into blocks
+of P words. What stands beside the words of a block is within `window` words of it, its span, so all products of a block are
+one product of matrices, of which those inside the windows count. The S words of noise of a block are for all of its words, each
 standing for k / S of those that a pair would draw.
 """
 

@@ -2,8 +2,8 @@
 
     python -m experiments.train --config=configs/imdb_glove.py --workdir=runs/glove --manual_dir=archives
 
-Nothing is published for this text. Settings of the paper: windows of 10, pairs weighted by 1/distance, x_max 100, a 3/4, AdaGrad
-at 0.05, the sum of both vectors; 100 dimensions. Deviations: batches of pairs in place of one pair at a time.
+Nothing is published for this text. Settings of the paper: windows of 10, pairs weighted by 1/distance, x_max 100, a 3/4,
+AdaGrad at 0.05, the sum of both vectors; 100 dimensions. Deviations: batches of pairs in place of one pair at a time.
 """
 
 from ml_collections import ConfigDict

@@ -8,7 +8,7 @@
     python -m experiments.similar --vectors=vectors.bin --debias --out=debiased.bin
 
 The vectors are those of a run or of a file in word2vec's or GloVe's format, which may be compressed by gzip. `--debias` shows
-how occupations lean before and after hard debiasing (Bolukbasi et al. 2016), which what is asked and written then has behind it.
+how occupations lean before and after hard debiasing (Bolukbasi et al. 2016); what is asked and written is then without it.
 `--out` writes word2vec's binary format where the name ends in .bin, else GloVe's text; `--format` says otherwise.
 """
 

@@ -2,7 +2,7 @@
 
     python -m experiments.similar --workdir=runs/vectors --nearest=film --nearest=terrible
     python -m experiments.similar --workdir=runs/vectors --analogy="man king woman" --similarity="movie film"
-    python -m experiments.similar --workdir=runs/vectors --sum="king - man + woman" --json
+    python -m experiments.similar --workdir=runs/vectors --sum="king - man + woman"
     python -m experiments.similar --workdir=runs/vectors --out=vectors.bin
     python -m experiments.similar --vectors=vectors.txt --most=50000 --benchmarks=analogies,wordsim353 --manual_dir=archives
     python -m experiments.similar --vectors=vectors.bin --debias --out=debiased.bin

@@ -17,7 +17,12 @@ from dl.vocabulary import Vocabulary
 
 def words_alone(text: str) -> list[str]:
     """The words of a text in small letters, without marks: what has no letter or digit is left out."""
-    return [word for word in words(text) if any(map(str.isalnum, word))]
+    return [word for piece in text.split() for word in _within(piece)]
+
+
+def _within(piece: str) -> list[str]:
+    """The words of what stands between blanks."""
+    return [word for word in words(piece) if any(map(str.isalnum, word))]
 
 
 def corpus(name: str, splits: Mapping[str, Iterable[str]], minimum: int) -> Dataset:
@@ -50,10 +55,15 @@ def corpus(name: str, splits: Mapping[str, Iterable[str]], minimum: int) -> Data
 def _read(texts: Iterable[str], numbers: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
     """The numbers of the words of all texts, new words numbered as they come, and which text each stands in."""
     tokens, sizes = array("i"), []
+    known: dict[str, list[int]] = {}  # most of what stands between blanks has been seen before
     for text in texts:
-        found = words_alone(text)
-        tokens.extend([numbers.setdefault(word, len(numbers)) for word in found])
-        sizes.append(len(found))
+        size = len(tokens)
+        for piece in text.split():
+            found = known.get(piece)
+            if found is None:
+                found = known[piece] = [numbers.setdefault(word, len(numbers)) for word in _within(piece)]
+            tokens.extend(found)
+        sizes.append(len(tokens) - size)
     return np.frombuffer(tokens, np.int32), np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
 
 

@@ -104,3 +104,4 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
 
 PUBLIC = {"glove": build}
 SETTINGS = {"glove": Settings()._asdict()}
+WITHOUT_FILES = {"glove": lambda: {"benchmarks": ()}}

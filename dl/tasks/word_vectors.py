@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Integer, Shaped
 from ml_collections import ConfigDict
 
 from dl import registry
@@ -59,12 +59,12 @@ class Settings(NamedTuple):
     mapped: int = 300
 
 
-def blocks(values: Float[Array, "b c *d"], size: int) -> Float[Array, "b n p *d"]:
+def blocks(values: Shaped[Array, "b c *d"], size: int) -> Shaped[Array, "b n p *d"]:
     """Rows of C words as n blocks of `size` words."""
     return values.reshape(values.shape[0], -1, size, *values.shape[2:])
 
 
-def spans(values: Float[Array, "b c *d"], size: int, window: int) -> Float[Array, "b n s *d"]:
+def spans(values: Shaped[Array, "b c *d"], size: int, window: int) -> Shaped[Array, "b n s *d"]:
     """Each block with the `window` words before and after it, s = size + 2 window; zeros where the row has none."""
     inside = blocks(values, size)
     nothing = jnp.zeros_like(inside[:, :1])
@@ -73,7 +73,7 @@ def spans(values: Float[Array, "b c *d"], size: int, window: int) -> Float[Array
     return jnp.concatenate([before, inside, after], axis=2)
 
 
-def beside(left: Int[Array, "b c"], right: Int[Array, "b c"], size: int, window: int) -> Bool[Array, "b n p s"]:
+def beside(left: Integer[Array, "b c"], right: Integer[Array, "b c"], size: int, window: int) -> Bool[Array, "b n p s"]:
     """Which words of a block's span are in the window of each of its words; no word is in its own."""
     offset = jnp.arange(size + 2 * window) - window - jnp.arange(size)[:, None]
     before, after = (blocks(reach.astype(jnp.int32), size)[..., None] for reach in (left, right))
@@ -223,3 +223,4 @@ def check(settings: Settings, config: ConfigDict, resources: Resources) -> Vocab
 
 PUBLIC = {"word_vectors": build}
 SETTINGS = {"word_vectors": Settings()._asdict()}
+WITHOUT_FILES = {"word_vectors": lambda: {"benchmarks": ()}}

@@ -39,14 +39,14 @@ def test_a_prediction_is_the_product_and_both_biases():
     expected = (
         (table["input"][first] * table["output"][second]).sum(1) + table["input_bias"][first] + table["output_bias"][second]
     )
-    np.testing.assert_allclose(made.model.apply({"params": table}, first, second), expected, rtol=1e-5)
-    np.testing.assert_array_equal(made.vectors(params, np.array([2])), (table["input"] + table["output"])[[2]])
+    np.testing.assert_allclose(made.model.apply({"params": table}, jnp.array(first), jnp.array(second)), expected, rtol=1e-5)
+    np.testing.assert_array_equal(made.vectors(params, jnp.array([2])), (table["input"] + table["output"])[[2]])
 
 
 def test_padding_counts_nowhere():
     made = learner()
     params = made.init(jax.random.key(0))[0]
-    words, times = np.array([[0, 1, 0], [2, 3, 0]], np.uint8), jnp.array([[3.0, 1.0, 0], [9.0, 1.0, 0]])
+    words, times = jnp.array([[0, 1, 0], [2, 3, 0]], jnp.uint8), jnp.array([[3.0, 1.0, 0], [9.0, 1.0, 0]])
     whole = made.loss(params, {}, {"first": words, "second": words[::-1], "times": times}, jax.random.key(0))[0]
     cut = {"first": words[:, :2], "second": words[::-1, :2], "times": times[:, :2]}
     assert whole == pytest.approx(made.loss(params, {}, cut, jax.random.key(0))[0]) and whole[1] == 4
@@ -57,7 +57,7 @@ def test_products_become_logarithms_of_counts():
     rng, made = np.random.default_rng(1), learner(6, 4)
     one, other = rng.normal(size=(6, 3)), rng.normal(size=(6, 3))
     log = one @ other.T
-    first, second = (values.ravel()[None] for values in np.indices((6, 6)))
+    first, second = (jnp.array(values.ravel()[None]) for values in np.indices((6, 6)))
     batch = {"first": first, "second": second, "times": jnp.exp(log).ravel()[None] * 100}
     optimizer = optax.adam(0.03)
     params = made.init(jax.random.key(0))[0]

@@ -12,7 +12,7 @@ import io
 import itertools
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def read(path: Path, most: int = 0, wanted: Collection[str] = ()) -> WordVectors
     return WordVectors(tuple(found), vectors)
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> io.BufferedReader:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     return io.BufferedReader(gzip.open(path, "rb")) if packed else path.open("rb")  # type: ignore[arg-type]
@@ -73,12 +73,12 @@ def _collected(entries: Iterator[tuple[str, np.ndarray]], most: int, wanted: fro
     return found
 
 
-def _entries(file: IO[bytes], path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def _entries(file: io.BufferedReader, path: Path) -> Iterator[tuple[str, np.ndarray]]:
     header = _header(file, path)
     return _binary(file, header, path) if header.kind == "word2vec" else _text(file, header, path)
 
 
-def _header(file: IO[bytes], path: Path) -> Header:
+def _header(file: io.BufferedReader, path: Path) -> Header:
     """What a file is; the file is left where its words begin."""
     first = file.readline(LINE)
     fields = first.split()
@@ -106,7 +106,7 @@ def _are_numbers(fields: list[bytes]) -> bool:
     return True
 
 
-def _binary(file: IO[bytes], header: Header, path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def _binary(file: io.BufferedReader, header: Header, path: Path) -> Iterator[tuple[str, np.ndarray]]:
     for number in range(header.words):
         word = bytearray()
         while (byte := file.read(1)) != b" ":
@@ -120,7 +120,7 @@ def _binary(file: IO[bytes], header: Header, path: Path) -> Iterator[tuple[str, 
         yield word.decode("utf-8", "replace"), np.frombuffer(content, "<f4").astype(np.float32)
 
 
-def _text(file: IO[bytes], header: Header, path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def _text(file: io.BufferedReader, header: Header, path: Path) -> Iterator[tuple[str, np.ndarray]]:
     count = 0
     for count, line in enumerate(file, start=1):
         fields = line.rstrip(b" \r\n").split(b" ")

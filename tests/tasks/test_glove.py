@@ -33,7 +33,7 @@ def test_the_loss_of_a_pair():
 
 def test_a_prediction_is_the_product_and_both_biases():
     rng, made = np.random.default_rng(0), learner()
-    params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), made.init(jax.random.key(0))[0])
+    params = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), made.init(jax.random.key(0))[0])
     assert sum(x.size for x in jax.tree.leaves(params)) == 2 * 6 * (4 + 1)
     table, first, second = params["model"], np.array([0, 3]), np.array([5, 3])
     expected = (
@@ -47,9 +47,9 @@ def test_padding_counts_nowhere():
     made = learner()
     params = made.init(jax.random.key(0))[0]
     words, times = jnp.array([[0, 1, 0], [2, 3, 0]], jnp.uint8), jnp.array([[3.0, 1.0, 0], [9.0, 1.0, 0]])
-    whole = made.loss(params, {}, {"first": words, "second": words[::-1], "times": times}, jax.random.key(0))[0]
+    whole = jax.device_get(made.loss(params, {}, {"first": words, "second": words[::-1], "times": times}, jax.random.key(0))[0])
     cut = {"first": words[:, :2], "second": words[::-1, :2], "times": times[:, :2]}
-    assert whole == pytest.approx(made.loss(params, {}, cut, jax.random.key(0))[0]) and whole[1] == 4
+    assert whole == pytest.approx(jax.device_get(made.loss(params, {}, cut, jax.random.key(0))[0])) and whole[1] == 4
 
 
 def test_products_become_logarithms_of_counts():

@@ -22,7 +22,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.task.benchmarks = ("analogies", "wordsim353", "simlex999", "men", "rare_words")
     config.task.shown = ("film", "good", "terrible", "actor", "king", "two", "paris", "science", "laugh", "slowly", "robot")
     config.model = ConfigDict({"name": "glove", "dimensions": 100})
-    # The authors' sums of squares begin at 1 and are of gradients of single pairs; ours are of the mean of as many as a batch has.
+    # The authors' sums of squares begin at 1, and are of the gradients of single pairs; ours are of a batch's mean.
     first = (config.batch_size * config.dataset.pairs) ** -2.0
     config.optimizer.update(name="adagrad", learning_rate=0.05, initial_accumulator_value=first, eps=1e-20)
     return vary(config, VARIANTS, variant)

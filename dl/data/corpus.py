@@ -73,8 +73,16 @@ def _split(tokens: np.ndarray, texts: np.ndarray, size: int) -> Arrays:
 
 
 def known(name: str, size: int, counts: Mapping[str, int]) -> Dataset:
-    """What is known of a corpus without its files: of how many words each split is; which words they are is not known."""
+    """What is known of a corpus without its files: of how many words each split is. Which words they are is not known: they are
+    as frequent as Zipf's law says, and stand in the order of the vocabulary.
+    """
     vocabulary = Vocabulary([f"word{number}" for number in range(size)], words=True)
     info = Info(name, {"token": Feature(Kind.TOKENS, (), vocabulary), "text": Feature(Kind.NUMBER)})
     kind = np.min_scalar_type(size - 1)
-    return Dataset(info, {s: Arrays({"token": np.zeros(n, kind), "text": np.zeros(n, np.int32)}) for s, n in counts.items()})
+    below = np.cumsum(1 / np.arange(1, size + 1))
+
+    def split(count: int) -> Arrays:
+        tokens = np.searchsorted(below, (np.arange(count) + 0.5) / count * below[-1]).astype(kind)
+        return Arrays({"token": tokens, "text": np.zeros(count, np.int32)})
+
+    return Dataset(info, {name: split(count) for name, count in counts.items()})

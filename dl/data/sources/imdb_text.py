@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from dl.data.corpus import corpus
+from dl.data.corpus import corpus, known
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, verified
 from dl.dataset import Dataset

@@ -49,11 +49,14 @@ class Curves(NamedTuple):
 
 
 class Scatter(NamedTuple):
-    """Points in the plane. `points` [N, 2]; `labels` [N] integers that colour them; `names` of the labels."""
+    """Points in the plane. `points` [N, 2]; `labels` [N] integers that colour them; `names` of the labels; `texts` stand where
+    the points are, one each, or none.
+    """
 
     points: np.ndarray
     labels: np.ndarray
     names: Sequence[str] = ()
+    texts: Sequence[str] = ()
 
 
 class ParseTree(NamedTuple):

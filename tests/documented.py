@@ -8,6 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from dl.evaluation import debiasing
+from dl.evaluation.word_vectors import WordVectors
+from dl.interop import word_vectors
 from tests.conftest import REPOSITORY
 
 _BEGINS = r"(?:python|pip|make|git|tensorboard|\./\w+|\.venv/\S+|--[a-z][\w.]*)\b"
@@ -88,6 +91,11 @@ def make_desk(folder: Path, archives: Path | None) -> None:
         for number in range(3):
             image(f"FOLDER/p{person:02d}/{number}.png", channels=1, side=16)
     (folder / "my.txt").write_text("the cat sat on the mat and the dog on the log. " * 400)
+    (folder / "FILE.txt").write_text("the cat sat on the mat\nand the dog on the log\n" * 40)
+    words = sorted({word for pair in debiasing.DEFINING for word in pair} | {"king", "queen", "nurse", "boss"})
+    vectors = WordVectors(tuple(words), rng.normal(size=(len(words), 5)).astype(np.float32))
+    for name in ("vectors.txt", "vectors.bin"):
+        word_vectors.write(folder / name, vectors)
     (folder / "synset_words.txt").write_text("".join(f"n{i:08d} class {i}\n" for i in range(1000)))
     if archives:
         (folder / "archives").symlink_to(archives)

@@ -49,6 +49,7 @@ HERE = [  # those that run in this process: the program, and what tells the comm
     ("convert", "--to=resnet20.pth"),
     ("search", "--workdir=runs/"),
     ("report", "--workdir=runs/"),
+    ("similar", "--vectors="),
 ]
 # What trained the runs that the commands name.
 RUNS = {
@@ -65,6 +66,7 @@ RUNS = {
     "runs/classifier": "mnist_lenet5_modern",
     "runs/imdb_lstm": "imdb_lstm",
     "runs/sst_rntn": "sst_rntn",
+    "runs/vectors": "imdb_skipgram",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}
@@ -164,6 +166,10 @@ def test_its_experiment_fits_together(command, typed):
 def ready(command: Command) -> list[str]:
     """The words of a command, quick; what they name is made first where it is not there."""
     known = {"IMAGE": "FOLDER/p00/0.png", "--prompt=ROMEO:": "--prompt=The "}  # the sonnets of `smoke` have no capital E
+    if "--workdir=runs/vectors" in command.words:  # nor kings
+        known |= {"--nearest=film": "--nearest=love", "--nearest=terrible": "--nearest=time"}
+        known |= {"--analogy=man king woman": "--analogy=love time eye", "--similarity=movie film": "--similarity=love time"}
+        known |= {"--sum=king - man + woman": "--sum=love - time + eye"}
     words = [known.get(word, word) for word in command.words]
     variant = TRAINS.get(command.program)
     if variant:

@@ -18,7 +18,11 @@ from dl.errors import UserError
 
 TYPES: dict[str, type] = {kind.__name__: kind for kind in (Images, Matrix, Table, Text, Curves, Scatter, ParseTree)}
 TEXTS = ("text", "row_title", "column_title", "x_title", "y_title")  # fields of artifacts
+<<<<<<< HEAD
 LISTS = ("captions", "header", "names", "words", "notes")
+=======
+LISTS = ("captions", "header", "names", "texts")
+>>>>>>> vectors
 LARGEST_CELL = 2**63  # of the whole numbers in a table
 ORDER = ("train", "validation", "test")  # of the splits; others come after, by name
 
@@ -103,7 +107,8 @@ def _check(artifact: Artifact) -> None:
             good = good and all(_is_list(row) and len(row) == len(header) and all(map(_is_cell, row)) for row in rows)
         case Curves(lines):
             good = good and all(np.ndim(x) == 1 and np.shape(x) == np.shape(y) and _numeric(x, y) for x, y in lines.values())
-        case Scatter(points, labels):
+        case Scatter(points, labels, _, texts):
+            good = good and len(texts) in (0, len(points))
             good = good and np.ndim(points) == 2 and np.shape(points)[1] == 2 and np.shape(labels) == np.shape(points)[:1]
             good = good and _numeric(points, labels) and np.asarray(labels).dtype.kind in "iu"
         case ParseTree(words, children, values, notes):

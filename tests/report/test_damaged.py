@@ -97,7 +97,7 @@ def test_a_script_in_every_text_of_artifacts_and_in_names(make_run, parse, tmp_p
         "table": Table(many, (many, (SCRIPT, 1))),
         "text": Text(SCRIPT),
         "curves": Curves({SCRIPT: (np.arange(3), np.arange(3))}, SCRIPT, SCRIPT),
-        "points": Scatter(np.eye(2), np.arange(2), many),
+        "points": Scatter(np.eye(2), np.arange(2), many, (SCRIPT, SCRIPT)),
         SCRIPT: Text(SCRIPT),
     }
     artifacts.save(folder, "<script>", shown)
@@ -232,6 +232,7 @@ def test_mutated_artifacts_load_or_give_one_line(make_run, tmp_path):
         Curves({"a": (np.arange(2), np.arange(2))}, 3),
         Scatter(np.eye(3), np.arange(3)),
         Scatter(np.eye(2), np.eye(2)),
+        Scatter(np.eye(2), np.arange(2), texts=("a",)),
         Text(3),
     ],
     ids=lambda artifact: type(artifact).__name__,

@@ -115,6 +115,14 @@ def test_every_type_of_artifact_is_drawn(page, make_run):
     assert parsed.tags.count("svg") == 2 * (4 + 2)
 
 
+def test_texts_stand_where_their_points_are(page, make_run):
+    folder = make_run()
+    points = np.array([[0.0, 0.0], [np.nan, 1.0], [2.0, 2.0]])
+    artifacts.save(folder, "test", {"map": Scatter(points, np.zeros(3, int), ("words",), ("<film>", "lost", "movie"))})
+    text = page(folder).text
+    assert "<film>" in text and "movie" in text and "lost" not in text
+
+
 def test_an_unfinished_run_with_a_line_cut_short(page, make_run):
     folder = make_run(finished=False)
     with (folder / "metrics.jsonl").open("a") as file:

@@ -62,6 +62,7 @@ RUNS = {
     "runs/triplet": "omniglot_triplet",
     "runs/cifar10_resnet20": "cifar10_resnet20",
     "runs/classifier": "mnist_lenet5_modern",
+    "runs/multi30k": "multi30k_attention",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

@@ -109,8 +109,8 @@ def learned(
     Args:
         lines: the sentences, as they are written.
         level: one of `LEVELS`.
-        size: how many symbols there are at most, the reserved ones among them; of words and characters 0 is no limit, and of
-            subwords there are exactly as many.
+        size: how many symbols there are at most, the reserved ones among them; of words and characters 0 is no limit. There are
+            fewer subwords where the text is too short for so many.
         minimum: how often a word or character must occur.
         lower: whether capital letters are read as small ones.
         kind: of subwords: byte-pair encoding (Sennrich, Haddow & Birch 2016) or a unigram model (Kudo 2018).
@@ -121,7 +121,7 @@ def learned(
     if level not in LEVELS:
         raise unknown("dataset.level", level, LEVELS)
     if level == "subword":
-        return Subwords(_trained(lines, size, lower, kind), lower)
+        return Subwords(_trained(list(lines), size, lower, kind), lower)
     cut: Iterable[Sequence[str]] = (words(line, lower) for line in lines)
     if level == "character":
         cut = (line.lower() if lower else line for line in lines)
@@ -129,7 +129,7 @@ def learned(
     return Sentences(found.names, level == "word", lower)
 
 
-def _trained(lines: Iterable[str], size: int, lower: bool, kind: str) -> bytes:
+def _trained(lines: Sequence[str], size: int, lower: bool, kind: str) -> bytes:
     """The file of a model; on one thread and without a draw, so that the same sentences always give the same bytes."""
     from sentencepiece import SentencePieceTrainer
 
@@ -154,10 +154,11 @@ def _trained(lines: Iterable[str], size: int, lower: bool, kind: str) -> bytes:
             **pieces,
         )
     except RuntimeError as error:
-        most = re.search(r"<= (\d+)", str(error))
+        if (most := re.search(r"<= (\d+)", str(error))) and int(most[1]) < size:
+            return _trained(lines, int(most[1]), lower, kind)
         least = re.search(r"smaller than required_chars\. (?:\d+ vs )?(\d+)", str(error))
-        advice = f" at most {most[1]}" if most else f" at least {least[1]}" if least else " another"
+        advice = f"at least {least[1]}, as many as it has characters" if least else "another"
         raise UserError(
-            f"{size} subwords ({kind}) cannot be made of this text: set dataset.vocabulary_size to{advice}."
+            f"{size} subwords ({kind}) cannot be made of this text: set dataset.vocabulary_size to {advice}."
         ) from error
     return model.getvalue()

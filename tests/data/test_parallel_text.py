@@ -90,7 +90,7 @@ def test_mistakes_in_files_are_told_in_one_line(folder, change, message):
         ({"path": "/nowhere"}, "is no folder"),
         ({"target": "en"}, "must be two languages"),
         ({"level": "letters"}, r"unknown dataset\.level"),
-        ({"level": "subword", "vocabulary_size": 9000}, "at most"),
+        ({"level": "subword", "vocabulary_size": 5}, "at least"),
     ],
 )
 def test_mistakes_in_settings_are_told_in_one_line(folder, changes, message):

@@ -42,12 +42,16 @@ def test_subwords_in_and_out_and_always_the_same_model(kind):
     assert learned([*LINES, "More and more."], "subword", size, kind=kind) != vocabulary
 
 
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_a_short_text_has_fewer_subwords_than_are_asked_for(kind):
+    assert 20 < len(learned(LINES, "subword", 5000, kind=kind)) < 60
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"level": "letter"}, "unknown dataset.level 'letter'"),
         ({"level": "subword"}, "needs a size"),
-        ({"level": "subword", "size": 5000}, "dataset.vocabulary_size to at most "),
         ({"level": "subword", "size": 8}, "dataset.vocabulary_size to at least "),
         ({"level": "subword", "size": 30, "kind": "wordpiece"}, "unknown dataset.subwords 'wordpiece'"),
         ({"level": "word", "size": 3}, "no room"),

@@ -10,7 +10,7 @@ from dl.errors import UserError
 
 
 def load_random_pairs(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
-    """`examples` pairs of sentences of `length` symbols, `<s>` and `</s>` not counted, out of `vocabulary_size`; always the same.
+    """`examples` pairs of sentences of `length` of `vocabulary_size` symbols, `<s>` and `</s>` not counted; always the same.
 
     Raises:
         UserError: a number that is none.
@@ -19,8 +19,8 @@ def load_random_pairs(settings: ConfigDict, data_dir: str | None = None, manual_
     size, least = settings.get("vocabulary_size", 6000), len(RESERVED) + 1
     if examples < 1 or length < 1 or size < least:
         raise UserError(
-            f"dataset.examples and dataset.length must be at least 1, dataset.vocabulary_size {least}; not {examples}, {length} "
-            f"and {size}."
+            f"dataset.examples={examples} and dataset.length={length} must be at least 1, "
+            f"dataset.vocabulary_size={size} at least {least}."
         )
     vocabulary = Sentences((*RESERVED, *(f"word{n}" for n in range(size - len(RESERVED)))))
     random = np.random.default_rng(0)

@@ -32,8 +32,8 @@ def get_config(variant: str = "") -> ConfigDict:
     config.dataset.splits = ConfigDict({"train": "train", "validation": "validation", "test": "test_2016_flickr"})
     config.task = ConfigDict({"name": "translation", "smoothing": 0.1, "beam": 5, "alpha": 1.0})
     config.model = ConfigDict({"name": "bahdanau", "embedding": 256, "hidden": 256, "attention": "additive"})
-    config.model.update(attention_features=256, window=10, maxout=256, tied=True, dropout=0.3)
-    config.optimizer.update(name="adam", learning_rate=1.5e-3, clip_norm=1.0)
+    config.model.update(attention_features=256, window=10, maxout=256, tied=True, dropout=0.4)
+    config.optimizer.update(name="adam", learning_rate=1e-3, clip_norm=1.0)
     config.optimizer.schedule = ConfigDict({"name": "warmup_cosine", "warmup_steps": 0.03})
     config.best.metric = "validation/perplexity"
     config.reference.update(metric="test/bleu", mode="max", value=33.0, source="aim; no published number of this direction")
@@ -83,7 +83,7 @@ def smoke(config: ConfigDict) -> None:
     """Seconds, on 480 sentences made by a few rules."""
     config.update(epochs=0.0, steps=24, batch_size=16, steps_per_dispatch=4, intervals="steps", log_every=4, eval_every=12)
     config.update(checkpoint_every=4, eval_batch_size=48)
-    config.dataset.update(name="phrases", vocabulary_size=120, lengths=(12, 24))
+    config.dataset.update(name="phrases", vocabulary_size=120, lengths=(16, 28))
     config.dataset.splits = ConfigDict({"train": "train[:64]", "validation": "validation[:24]", "test": "test[:24]"})
     config.task.beam = 2
     config.model.update(embedding=16, hidden=16)

@@ -111,8 +111,9 @@ class InputFeedingLSTM(nn.Module):
             bias = self.param(f"bias{number + 1}", lambda key: jnp.zeros(4 * size).at[size : 2 * size].set(1.0))
             taps.append((0 if number else x) + jnp.broadcast_to(bias.astype(self.dtype), (*x.shape[:2], 4 * size)))
         kernels.append(self.param("output_kernel", initializer("glorot"), (width + size, size)).astype(self.dtype))
-        kernels.append(parameters.get("query_kernel", jnp.zeros((size, 0), self.dtype)))
-        taps += [jnp.zeros((*x.shape[:2], k.shape[1]), self.dtype) for k in kernels[-2:]]
+        if "query_kernel" in parameters:
+            kernels.append(parameters["query_kernel"])
+        taps += [jnp.zeros((*x.shape[:2], k.shape[1]), self.dtype) for k in kernels[self.layers :]]
         step = partial(_input_feeding_step, self.kind, self.window, size)
         given = {"memory": memory, "attention": dict(parameters)}
         outputs, last = recur(step, tuple(kernels), given, tuple(taps), {}, state)
@@ -130,7 +131,7 @@ def _input_feeding_step(kind: str, window: int, size: int, given: Any, state: St
         below = nn.sigmoid(o) * jnp.tanh(c)
         new += [below, c]
     last = len(layers) // 2
-    projected = product(last + 1, below)
+    projected = product(last + 1, below) if "query_kernel" in given["attention"] else None
     context, weights = attend(kind, window, given["attention"], given["memory"], below, projected, before)
     attentional = jnp.tanh(product(last, jnp.concatenate([context, below], axis=-1)))
     return (jnp.concatenate([attentional, weights], axis=-1), *new)

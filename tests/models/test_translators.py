@@ -183,7 +183,7 @@ def test_a_source_read_from_its_end(one, other):
     assert np.abs(a - run(forwards, params, source, LENGTH, target)[0]).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", ["bahdanau", "luong", "bahdanau_location"])
+@pytest.mark.parametrize("name", ["bahdanau", "luong", "luong_concat", "bahdanau_location"])
 def test_gradients_are_those_of_differences(name):
     """The recurrence has its own rule for the gradient of its weights."""
     model = SMALL[name]

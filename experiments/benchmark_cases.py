@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from dl.config import base
+from experiments.benchmark_translation import torch_translation, translation_config
 
 Step = Callable[[], Any]
 
@@ -224,4 +225,5 @@ CASES = {
     "char_lstm": Case(char_lstm_config, torch_char_lstm),
     "koch": Case(koch_config, torch_koch),
     "resnet20": Case(resnet20_config, torch_resnet20),
+    "translation": Case(translation_config, torch_translation),
 }

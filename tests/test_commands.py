@@ -64,9 +64,13 @@ RUNS = {
     "runs/triplet": "omniglot_triplet",
     "runs/cifar10_resnet20": "cifar10_resnet20",
     "runs/classifier": "mnist_lenet5_modern",
+<<<<<<< HEAD
     "runs/imdb_lstm": "imdb_lstm",
     "runs/sst_rntn": "sst_rntn",
     "runs/vectors": "imdb_skipgram",
+=======
+    "runs/multi30k": "multi30k_attention",
+>>>>>>> translation
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

@@ -30,6 +30,8 @@ KILLED = {  # also by the fast tests: one of every kind of state
 }
 ACCELERATED = {"cifar10_resnet20", "mnist_dcgan", "tiny_shakespeare_lstm"}  # compared by the fast tests with an accelerator
 
+SPLITLESS = {"style_transfer", "multi30k_attention"}  # no split lies on the device: there is none, or batches are of buckets
+
 
 def slow_unless(fast: bool, name: str):
     """A parameter of tests that is left to `-m slow` unless it is one of the fast ones."""

@@ -4,6 +4,7 @@ config.json      the configuration
 history.json     with which configuration and commit the run was made, from which step on (dl.training.history)
 metrics.jsonl    {"step": 100, "split": "train", "error": {"mean": ..., "std": ..., "values": [one a replica]}, ...}
 data.json        where the data lay, and its fingerprint
+vocabularies/    what the numbers of symbols mean, where there are some (dl.training.vocabularies)
 result.json      what the finished run reached
 checkpoints/  tensorboard/  artifacts/  report/
 """

@@ -134,6 +134,15 @@ def read_text(path: Path, encoding: str) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"dataset.path: {path} can't be read: {error.strerror or error}.") from error
+    return decoded(content, path, encoding)
+
+
+def decoded(content: bytes, path: Path, encoding: str) -> str:
+    """The text of a file's content, every line's end a line feed, without a byte order mark.
+
+    Raises:
+        UserError: an unknown encoding, or bytes that are not text in it.
+    """
     try:
         text = content.decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n")
         text.encode()

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from dl.artifacts import Artifact, Curves, Images, Matrix, Scatter, Table, Text
+from dl.artifacts import Artifact, Audio, Curves, Images, Matrix, Scatter, Table, Text
 from dl.errors import UserError
 
-TYPES: dict[str, type] = {kind.__name__: kind for kind in (Images, Matrix, Table, Text, Curves, Scatter)}
+TYPES: dict[str, type] = {kind.__name__: kind for kind in (Images, Matrix, Table, Text, Curves, Scatter, Audio)}
 TEXTS = ("text", "row_title", "column_title", "x_title", "y_title")  # fields of artifacts
 LISTS = ("captions", "header", "names")
 LARGEST_CELL = 2**63  # of the whole numbers in a table
@@ -106,6 +106,9 @@ def _check(artifact: Artifact) -> None:
         case Scatter(points, labels):
             good = good and np.ndim(points) == 2 and np.shape(points)[1] == 2 and np.shape(labels) == np.shape(points)[:1]
             good = good and _numeric(points, labels) and np.asarray(labels).dtype.kind in "iu"
+        case Audio(sounds, rate):
+            good = good and isinstance(rate, int) and 0 < rate < 2**31 and _is_list(sounds)
+            good = good and all(np.ndim(sound) == 1 and np.asarray(sound).dtype.kind in "if" for sound in sounds)
     if not good:
         raise ValueError(f"its {type(artifact).__name__} is none")
 

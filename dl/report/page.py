@@ -6,9 +6,9 @@ from contextlib import suppress
 from html import escape
 from pathlib import Path
 
-from dl.artifacts import Artifact, Curves, Images, Matrix, Scatter, Table
+from dl.artifacts import Artifact, Audio, Curves, Images, Matrix, Scatter, Table
 from dl.errors import UserError
-from dl.report import plots, tables
+from dl.report import audio, plots, tables
 from dl.report.run import Run
 from dl.report.style import CSS
 
@@ -68,6 +68,8 @@ def artifact_section(title: str, subtitle: str, artifact: Artifact) -> str:
             body = tables.matrix(artifact)
         case Table():
             body = tables.table(artifact)
+        case Audio():
+            body = audio.players(artifact)
         case _:
             body = f"<pre>{escape(artifact.text)}</pre>"
     small = f" <small>{escape(subtitle)}</small>" if subtitle else ""

@@ -12,6 +12,8 @@ import numpy as np
 from dl.errors import UserError
 
 END, RARE = "<eos>", "<unk>"
+# What stands beside a sentence: what fills a batch up, what a decoder is given before the first symbol, what ends it.
+PAD, START, STOP = "<pad>", "<s>", "</s>"
 
 
 def split_words(text: str) -> list[str]:

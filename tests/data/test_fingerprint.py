@@ -16,6 +16,7 @@ from PIL import Image
 from dl.data import fingerprint as module
 from dl.data.fingerprint import fingerprint
 from dl.data.load import load
+from dl.data.ragged import RaggedArrays, ragged
 from dl.data.slicing import View
 from dl.data.sources.celeba import Zipped
 from dl.dataset import Arrays
@@ -141,3 +142,11 @@ def test_it_is_quick():
             fingerprint(splits)
             times.append(time.perf_counter() - start)
         assert min(times) < limit
+
+
+def test_ragged_features_count_by_their_values_and_lengths():
+    def of(*sentences):
+        return fingerprint({"train": RaggedArrays({"token": ragged([np.array(s, np.int32) for s in sentences])})})
+
+    assert of([1, 2], [3]) == of([1, 2], [3])
+    assert len({of([1, 2], [3]), of([1], [2, 3]), of([1, 2], [4]), of([3], [1, 2])}) == 4

@@ -40,13 +40,18 @@ def quick(config: ConfigDict) -> None:
     config.model.update(hidden=128, layers=2)
 
 
-def smoke(config: ConfigDict) -> None:
-    """Seconds, on tones of telephone keys."""
+def small_data(config: ConfigDict) -> None:
+    """Tones of telephone keys, 24 steps."""
     config.update(epochs=0.0, steps=24, batch_size=8, steps_per_dispatch=3, intervals="steps")
     config.update(log_every=6, eval_every=12, checkpoint_every=12)
     config.dataset.update(name="dial_tones", splits={"train": "train[:75%]", "validation": "train[75%:]", "test": "test"})
     config.dataset.update(examples=60, buckets=2)
     config.dataset.sound = ConfigDict({"features": "mfcc", "deltas": 1, "normalise": True})
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds, on tones of telephone keys."""
+    small_data(config)
     config.model.update(hidden=16, layers=1)
     config.task.beam = 4
 

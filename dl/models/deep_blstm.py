@@ -19,8 +19,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from dl.layers.listening import joined, without_padding
 from dl.layers.recurrent import RecurrentStack
-from dl.task import valid
 
 
 class DeepBLSTM(nn.Module):
@@ -51,21 +51,13 @@ class DeepBLSTM(nn.Module):
     def __call__(
         self, x: Float[Array, "b t d"], length: Int[Array, " b"], train: bool = False
     ) -> tuple[Float[Array, "b s k"], Int[Array, " b"]]:
-        x = joined(jnp.where(valid(length, x.shape[1])[:, :, None], x, 0), self.join)
+        x = joined(without_padding(x, length), self.join)
         length = self.output_length(length)
         stack = RecurrentStack(self.cell, self.hidden, self.layers, True, self.dropout, dtype=self.dtype, name="recurrent")
         x, _ = stack(x.astype(self.dtype), (), length, train)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         scores = nn.Dense(self.num_classes, dtype=self.dtype, name="output")(x.reshape(-1, x.shape[-1]))
         return scores.astype(jnp.float32).reshape(*x.shape[:2], self.num_classes), length
-
-
-def joined(x: Float[Array, "b t d"], count: int) -> Float[Array, "b s e"]:
-    """So many neighbouring frames side by side, the last filled up with zeros."""
-    if count == 1:
-        return x
-    x = jnp.pad(x, ((0, 0), (0, -x.shape[1] % count), (0, 0)))
-    return x.reshape(len(x), -1, count * x.shape[2])
 
 
 PUBLIC = {"deep_blstm": DeepBLSTM}

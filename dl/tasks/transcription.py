@@ -187,8 +187,8 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
         raise UserError(f"task.beam={settings.beam} must be 1 or more, or 0 for no beam search.")
     depth, vocabulary = features_of(resources.info, "transcription")
     model = models.build(config, num_classes=len(vocabulary) + 1)
-    if not hasattr(model, "output_length"):
-        raise UserError(f"the model {config.model.name!r} reads no utterances: take 'deep_blstm'.")
+    if not hasattr(model, "output_length") or hasattr(model, "decode"):
+        raise UserError(f"the model {config.model.name!r} gives no symbols frame by frame: take 'deep_blstm'.")
     return Transcriber(model, vocabulary, depth, settings).task(optimizers.build(config.optimizer, steps), steps)
 
 

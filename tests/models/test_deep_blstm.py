@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dl.models.deep_blstm import DeepBLSTM, joined
+from dl.layers.listening import joined
+from dl.models.deep_blstm import DeepBLSTM
 
 KEY = jax.random.key(0)
 

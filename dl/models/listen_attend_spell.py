@@ -2,11 +2,11 @@
 2017, section 3). H = 256, S = 512, 40 features, 30 symbols, as published:
 
     layer      operation                                                      output of a step   parameters
-    listener   BLSTM, then 3 on pairs of what is below: 8 times fewer steps                512   5,334,016
+    listener   BLSTM, then 3 on pairs of what is below: 8 times fewer steps                512   8,478,720
                4 (40 + H + 1) 2 H + 3 x 4 (4 H + H + 1) 2 H
     embedding  a vector for each symbol, and for the one before the first                  512      15,872
     alignment  v . tanh(q W + m U)                                                         512     524,800
-    speller    2 LSTM layers, a = tanh([c; h] W), a given back to the first                512   6,295,552
+    speller    2 LSTM layers, a = tanh([c; h] W), a given back to the first                512   5,771,264
     output     fully connected; the last symbol ends the text                               31      15,903
 
 Deviations: scores of the attention come from one hidden layer (Bahdanau et al. 2015; "location": Chorowski et al. 2015), not

@@ -49,7 +49,7 @@ def test_a_text_has_a_start_and_an_end():
 def test_the_joint_loss_is_the_mixture_of_both():
     params, _ = speller().init(KEY)
     losses = {w: speller(ctc=w).measure(params, batch())[0] for w in (0.0, 0.25)}
-    targets, (_, _, frames, places) = speller().forward(params, batch())
+    _, (_, _, frames, places) = speller().forward(params, batch())
     aligned = ctc.losses(frames, places, batch()["text"], batch()["text_length"])
     np.testing.assert_allclose(losses[0.25], 0.75 * losses[0.0] + 0.25 * aligned, rtol=1e-5)
     _, metrics, _ = speller(ctc=0.25).measure(params, {**batch(), "mask": jnp.array([True, False])})
@@ -81,7 +81,6 @@ def test_the_best_text_of_the_search_is_the_best_by_both_scores():
     scores = []
     for text in texts:
         one = {**given, "text": jnp.array([[*text, 0, 0][:2]]), "text_length": jnp.array([len(text)])}
-        _, places = ctc.losses, None
         targets, (said, _, frames, places) = task.forward(params, one)
         spelled = spelling_losses(said, targets, one["text_length"] + 1)[0]
         aligned = ctc.losses(frames, places, one["text"], one["text_length"])

@@ -22,9 +22,9 @@ FULL_SCALE = 2.0**15  # of a sample in -1..1
 LEAST_STD = 1e-3  # a component that hardly changes within an utterance is not blown up
 
 
-def mel(hertz: Float[np.ndarray, "..."] | float) -> np.ndarray:
+def mel(hertz: np.ndarray | float) -> np.ndarray:
     """Frequencies on the mel scale (eq. 5.13)."""
-    return 1127.0 * np.log1p(np.asarray(hertz, np.float64) / 700.0)
+    return np.asarray(1127.0 * np.log1p(np.asarray(hertz, np.float64) / 700.0))
 
 
 def fft_size(length: int) -> int:

@@ -56,7 +56,8 @@ def fit_word(utterances: Sequence[Float[np.ndarray, "t d"]], settings: Settings)
     )
     model.startprob_, model.transmat_ = np.eye(states)[0], transitions
     model.means_, model.covars_, model.weights_ = _first_mixtures(utterances, states, mixtures)
-    return model.fit(np.concatenate(utterances), [len(u) for u in utterances])
+    model.fit(np.concatenate(utterances), [len(u) for u in utterances])
+    return model
 
 
 def _first_mixtures(

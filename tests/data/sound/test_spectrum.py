@@ -80,16 +80,16 @@ def test_a_tone_is_loudest_in_the_band_of_its_frequency_and_silence_is_zero():
 def test_slopes_are_those_of_straight_lines_fitted_to_five_frames():
     x = RNG.standard_normal((30, 3)).astype(np.float32)
     expected = scipy.signal.savgol_filter(x, 5, 1, deriv=1, axis=0, mode="nearest")
-    np.testing.assert_allclose(spectrum.deltas(x, 30), expected, atol=1e-5)
+    np.testing.assert_allclose(spectrum.deltas(jnp.asarray(x), 30), expected, atol=1e-5)
     padded = np.concatenate([x, np.full((7, 3), 99, np.float32)])
-    np.testing.assert_allclose(spectrum.deltas(padded, 30)[:30], expected, atol=1e-5)
-    assert spectrum.with_deltas(x, 30, 2).shape == (30, 9)
+    np.testing.assert_allclose(spectrum.deltas(jnp.asarray(padded), 30)[:30], expected, atol=1e-5)
+    assert spectrum.with_deltas(jnp.asarray(x), 30, 2).shape == (30, 9)
 
 
 def test_padding_is_not_counted_in_mean_and_deviation():
     x = RNG.standard_normal((20, 4)).astype(np.float32) * 3 + 5
     padded = np.concatenate([x, np.full((5, 4), 1e3, np.float32)])
-    found = np.asarray(spectrum.normalised(padded, 20))
+    found = np.asarray(spectrum.normalised(jnp.asarray(padded), 20))
     np.testing.assert_allclose(found[:20], (x - x.mean(0)) / x.std(0), rtol=1e-4, atol=1e-5)
     assert not found[20:].any()
 

@@ -17,7 +17,7 @@ from configs import mnist_sda as sda
 from dl.config import base
 from dl.variants import vary
 
-EPOCH = 550  # steps, about
+EPOCH = 618  # steps
 
 
 def get_config(variant: str = "") -> ConfigDict:

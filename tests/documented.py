@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soundfile
 from PIL import Image
 
 from tests.conftest import REPOSITORY
@@ -67,7 +68,7 @@ def commands(text: str) -> list[str]:
 
 
 def make_desk(folder: Path, archives: Path | None) -> None:
-    """Puts into a folder what the documentation names: the configs, pictures, a text, a folder of people, archives."""
+    """Puts into a folder what the documentation names: the configs, pictures, a text, a folder of people, sound, archives."""
     folder.mkdir(exist_ok=True)
     (folder / "configs").symlink_to(REPOSITORY / "configs")
     rng = np.random.default_rng(0)
@@ -89,6 +90,10 @@ def make_desk(folder: Path, archives: Path | None) -> None:
             picture(f"FOLDER/p{person:02d}/{number}.png", channels=1, side=16)
     (folder / "my.txt").write_text("the cat sat on the mat and the dog on the log. " * 400)
     (folder / "synset_words.txt").write_text("".join(f"n{i:08d} class {i}\n" for i in range(1000)))
+    (folder / "my_speech").mkdir()
+    for number, name in enumerate(["a.wav", "b.flac", *(f"my_speech/{n}.wav" for n in range(20))]):
+        soundfile.write(folder / name, 0.1 * np.random.default_rng(number).standard_normal(8000), 8000)
+    (folder / "my_speech" / "transcripts.tsv").write_text("".join(f"{n}.wav\tabc {n % 2}\n" for n in range(20)))
     if archives:
         (folder / "archives").symlink_to(archives)
         (folder / SQUEEZENET).symlink_to(archives / "squeezenet_imagenet" / SQUEEZENET)

@@ -36,6 +36,7 @@ QUICK = {
 NOT_RUN = {
     "python -m experiments.reproduce --run=mnist_logistic,mnist_mlp:quick --manual_dir=archives": "trains for hours",
     "python -m experiments.reproduce --collect=runs/mnist_mlp --collect=runs/mnist_lenet5": "needs runs of a commit",
+    "python -m experiments.hybrid_speech --workdir=runs/fsdd_hybrid": "tests/generation/test_speech.py",
     "python -m experiments.reproduce --check": "tests/test_docs.py; and git's history",
 }
 HERE = {  # those that run in this process: what tells the command of a run
@@ -46,6 +47,7 @@ HERE = {  # those that run in this process: what tells the command of a run
     "predict": "--workdir=runs/",
     "convert": "--from=runs/",
     "search": "--workdir=runs/",
+    "transcribe": "--workdir=runs/",
     "report": "--workdir=runs/",
 }
 # What trained the runs that the commands name.
@@ -61,6 +63,7 @@ RUNS = {
     "runs/triplet": "omniglot_triplet",
     "runs/cifar10_resnet20": "cifar10_resnet20",
     "runs/classifier": "mnist_lenet5_modern",
+    "runs/fsdd_digits": "fsdd_digits",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}
@@ -186,10 +189,11 @@ def ready(command: Command) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A desk with a classifier and a language model of two steps."""
+    """A desk with a classifier, a language model and a speech recogniser of two steps."""
     folder = tmp_path_factory.mktemp("trained")
     make_desk(folder, None)
-    for run, name in (("quickstart", "digits_lenet5"), ("shakespeare", "tiny_shakespeare_lstm")):
+    runs = {"quickstart": "digits_lenet5", "shakespeare": "tiny_shakespeare_lstm", "fsdd_digits": "fsdd_digits"}
+    for run, name in runs.items():
         config = config_file.load(f"{folder}/configs/{name}.py:smoke")
         config.update(epochs=0.0, steps=2, steps_per_dispatch=2, log_every=2, eval_every=2, checkpoint_every=2)
         config.mesh.update(replica=1, data=1)
@@ -215,7 +219,7 @@ def needs_archives(command: Command) -> bool:
 
 @pytest.mark.parametrize("name", HERE)
 def test_a_command_of_each_program_runs(name, trained, monkeypatch, capsys):
-    """In this process, whose imports and compiled programs they share; all runs but a language model's are one classifier."""
+    """In this process, whose imports and compiled programs they share; runs that are not `trained` are its classifier."""
     monkeypatch.chdir(trained)
     command = next(c for c in COMMANDS if c.program == name and HERE[name] in c.text)
     (run,) = re.findall(r"runs/\w+", command.text) or [""]

@@ -6,11 +6,11 @@
                4 (40 + H + 1) 2 H + 3 x 4 (4 H + H + 1) 2 H
     embedding  a vector for each symbol, and for the one before the first                  512      15,872
     alignment  v . tanh(q W + m U)                                                         512     524,800
-    speller    2 LSTM layers, a = tanh([c; h] W), a given back to the first                512   5,771,264
-    output     fully connected; the last symbol ends the text                               31      15,903
+    speller    2 LSTM layers, the first also given the context                     512   5,246,976
+    output     fully connected of state and context; the last symbol is the end     31      31,775
 
 Deviations: scores of the attention come from one hidden layer (Bahdanau et al. 2015; "location": Chorowski et al. 2015), not
-from products of two; what is given back is a layer of context and state (Luong et al. 2015, section 3.3), not the context.
+from products of two; no symbols are sampled in training.
 """
 
 from typing import Any
@@ -21,9 +21,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from dl.errors import unknown
-from dl.layers.attention import Attention, first_weights
-from dl.layers.attentive import InputFeedingLSTM
+from dl.layers.attention import Attention
 from dl.layers.listening import ConvolutionalListener, Pyramid
+from dl.layers.spelling import SpellingLSTM
 
 ENCODERS = ("pyramid", "convolutional")
 
@@ -76,7 +76,7 @@ class ListenAttendSpell(nn.Module):
         self.alignment = Attention(
             self.attention, self.speller, filters=self.filters, filter_width=self.filter_width, dtype=self.dtype
         )
-        self.decoder = InputFeedingLSTM(self.speller, self.speller_layers, self.attention, dtype=self.dtype)
+        self.decoder = SpellingLSTM(self.speller, self.speller_layers, self.attention, self.dtype)
         self.output = nn.Dense(self.num_classes, dtype=self.dtype)
         self.frame_output = nn.Dense(self.num_classes, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
@@ -95,9 +95,7 @@ class ListenAttendSpell(nn.Module):
         values = self.drop(values, deterministic=not train)
         frames = self.frame_output(values.reshape(-1, values.shape[-1])).astype(jnp.float32)
         memory = self.alignment.memory(values, places, self.speller)
-        zeros = jnp.zeros((len(x), self.speller), self.dtype)
-        first = jnp.concatenate([zeros, first_weights(memory)], axis=-1)
-        return memory, (first, *(zeros,) * (2 * self.speller_layers)), frames.reshape(*values.shape[:2], -1), places
+        return memory, self.decoder.first_state(memory), frames.reshape(*values.shape[:2], -1), places
 
     def decode(
         self, memory: Any, state: Any, symbols: Int[Array, "b u"], train: bool = False
@@ -106,9 +104,10 @@ class ListenAttendSpell(nn.Module):
         embedded = self.drop(self.embedding(symbols), deterministic=not train)
         parameters = self.alignment.parameters(self.speller, memory.values.shape[-1])
         given, state = self.decoder(embedded, state, memory, parameters)
-        said, weights = given[..., : self.speller], given[..., self.speller :]
+        size = self.speller + memory.values.shape[-1]
+        said, weights = given[..., :size], given[..., size:]
         said = self.drop(said, deterministic=not train)
-        scores = self.output(said.reshape(-1, self.speller)).astype(jnp.float32)
+        scores = self.output(said.reshape(-1, size)).astype(jnp.float32)
         return scores.reshape(*symbols.shape, -1), state, weights
 
     def __call__(

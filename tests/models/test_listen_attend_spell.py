@@ -28,8 +28,8 @@ def test_parameters_are_those_of_the_published_sizes():
     assert count(made["listener"]) == 2 * lstm(40, 256) + 3 * 2 * lstm(1024, 256) == 8_478_720
     assert count(made["embedding"]) == 31 * 512 == 15_872
     assert count(made["alignment"]) == 2 * 512 * 512 + 512 == 524_800
-    assert count(made["decoder"]) == lstm(2 * 512, 512) + lstm(512, 512) + 1024 * 512
-    assert count(made["output"]) == 513 * 31
+    assert count(made["decoder"]) == lstm(2 * 512, 512) + lstm(512, 512) == 5_246_976
+    assert count(made["output"]) == 1025 * 31 == 31_775
 
 
 @pytest.mark.parametrize("settings", [{}, {"encoder": "convolutional"}, {"attention": "location", "filter_width": 3}])

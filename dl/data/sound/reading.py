@@ -1,8 +1,9 @@
 """Sound from files, by libsndfile (WAV, FLAC, OGG and others): samples of one channel, at the rate that is wanted."""
 
+import io
 import math
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -19,11 +20,11 @@ class Sound(NamedTuple):
     rate: int
 
 
-def read_sound(file: Path | BinaryIO, rate: int = 0, what: str = "") -> Sound:
+def read_sound(file: Path | io.BytesIO, rate: int = 0, what: str = "") -> Sound:
     """A sound, its channels averaged.
 
     Args:
-        file: a path, or an open file.
+        file: a path, or the bytes of a file.
         rate: samples a second that are wanted; 0 leaves them.
         what: what an error calls the file; by default its path.
 

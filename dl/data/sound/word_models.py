@@ -38,8 +38,8 @@ def check(settings: Settings) -> Settings:
     return settings
 
 
-def fit_word(utterances: Sequence[Float[np.ndarray, "t d"]], settings: Settings) -> GMMHMM:
-    """The model of one word, by expectation maximisation from utterances cut into equal parts.
+def fit_word(utterances: Sequence[np.ndarray], settings: Settings) -> GMMHMM:
+    """The model of one word, from its utterances [T, D], by expectation maximisation; they are first cut into equal parts.
 
     Raises:
         UserError: an utterance has fewer frames than the model states.

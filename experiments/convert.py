@@ -3,6 +3,7 @@
     python -m experiments.convert --from=resnet50.pth --model=resnet50 --to=weights/resnet50
     python -m experiments.convert --from=squeezenet_v1.0_oihw_float32.npz --model=squeezenet --to=squeezenet.safetensors
     python -m experiments.convert --from=runs/cifar10_resnet20 --to=resnet20.pth
+    python -m experiments.convert --from=runs/cifar10_resnet20 --to=resnet20.safetensors
 
 Reads `.pth`, `.pt`, `.safetensors` and `.npz` with torchvision's names, a folder that it wrote, or the workdir of any run.
 Nothing in a file is executed. Writes a file of one of these kinds: with torchvision's names where it has the architecture, so

@@ -116,7 +116,7 @@ def _resources(experiment):
 
 def test_tones_are_learned(tmp_path):
     config = get_config("smoke")
-    config.update(steps=300, batch_size=16, log_every=100, eval_every=300, checkpoint_every=300)
+    config.update(steps=300, batch_size=16, steps_per_dispatch=20, log_every=100, eval_every=300, checkpoint_every=300)
     config.dataset.update(examples=240, buckets=1, splits={"train": "train", "test": "test"})
     config.model.update(hidden=32, speller=48, dropout=0.1)
     config.optimizer.learning_rate = 1e-2

@@ -97,7 +97,7 @@ def test_what_does_not_fit():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     config = get_config("smoke")
-    config.update(steps=240, batch_size=16, log_every=60, eval_every=240, checkpoint_every=240)
+    config.update(steps=240, batch_size=16, steps_per_dispatch=20, log_every=60, eval_every=240, checkpoint_every=240)
     config.dataset.update(examples=240, buckets=1, splits={"train": "train", "test": "test"})
     config.model.update(hidden=32, dropout=0.1)
     config.optimizer.learning_rate = 1e-2

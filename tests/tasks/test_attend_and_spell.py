@@ -123,5 +123,5 @@ def test_tones_are_learned(tmp_path):
     config.best.metric = ""
     config.augmentation = ConfigDict()
     (tmp_path / "run").mkdir()
-    found = train(assemble(config), tmp_path / "run", Progress(config.steps, enabled=False)).metrics["test"]
+    found = train(assemble(config), tmp_path / "run", Progress(config.steps, enabled=False)).evaluated["test"].metrics
     assert found["character_error"][0] < 0.15 and found["character_error_beam"][0] < 0.15

@@ -110,7 +110,7 @@ def trained(tmp_path_factory):
 
 
 def test_tones_are_learned(trained):
-    found = trained[1].metrics["test"]
+    found = trained[1].evaluated["test"].metrics
     assert found["character_error"][0] < 0.1 and found["word_error"][0] < 0.4
     assert found["character_error_beam"][0] <= found["character_error"][0] + 0.02
 

@@ -72,4 +72,12 @@ class ParseTree(NamedTuple):
     notes: Sequence[str] = ()
 
 
-Artifact = Images | Matrix | Table | Text | Curves | Scatter | ParseTree
+class Audio(NamedTuple):
+    """Sounds to be played: `sounds` [N] each, float in -1..1 or int16, `rate` samples a second; one caption each, or none."""
+
+    sounds: Sequence[np.ndarray]
+    rate: int
+    captions: Sequence[str] = ()
+
+
+Artifact = Images | Matrix | Table | Text | Curves | Scatter | ParseTree | Audio

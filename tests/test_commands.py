@@ -37,6 +37,7 @@ QUICK = {
 NOT_RUN = {
     "python -m experiments.reproduce --run=mnist_logistic,mnist_mlp:quick --manual_dir=archives": "trains for hours",
     "python -m experiments.reproduce --collect=runs/mnist_mlp --collect=runs/mnist_lenet5": "needs runs of a commit",
+    "python -m experiments.hybrid_speech --workdir=runs/fsdd_hybrid": "tests/generation/test_speech.py",
     "python -m experiments.reproduce --check": "tests/test_docs.py; and git's history",
 }
 HERE = [  # those that run in this process: the program, and what tells the command of a run
@@ -48,6 +49,7 @@ HERE = [  # those that run in this process: the program, and what tells the comm
     ("convert", "--to=resnet20.safetensors"),
     ("convert", "--to=resnet20.pth"),
     ("search", "--workdir=runs/"),
+    ("transcribe", "--workdir=runs/"),
     ("report", "--workdir=runs/"),
     ("similar", "--vectors="),
 ]
@@ -64,13 +66,11 @@ RUNS = {
     "runs/triplet": "omniglot_triplet",
     "runs/cifar10_resnet20": "cifar10_resnet20",
     "runs/classifier": "mnist_lenet5_modern",
-<<<<<<< HEAD
     "runs/imdb_lstm": "imdb_lstm",
     "runs/sst_rntn": "sst_rntn",
     "runs/vectors": "imdb_skipgram",
-=======
     "runs/multi30k": "multi30k_attention",
->>>>>>> translation
+    "runs/fsdd_digits": "fsdd_digits",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}
@@ -200,10 +200,11 @@ def ready(command: Command) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A desk with a classifier and a language model of two steps."""
+    """A desk with a classifier, a language model and a speech recogniser of two steps."""
     folder = tmp_path_factory.mktemp("trained")
     make_desk(folder, None)
-    for run, name in (("quickstart", "digits_lenet5"), ("shakespeare", "tiny_shakespeare_lstm")):
+    runs = {"quickstart": "digits_lenet5", "shakespeare": "tiny_shakespeare_lstm", "fsdd_digits": "fsdd_digits"}
+    for run, name in runs.items():
         config = config_file.load(f"{folder}/configs/{name}.py:smoke")
         config.update(epochs=0.0, steps=2, steps_per_dispatch=2, log_every=2, eval_every=2, checkpoint_every=2)
         config.mesh.update(replica=1, data=1)
@@ -235,7 +236,7 @@ def skip_without_torch(command: Command) -> None:
 
 @pytest.mark.parametrize(("name", "tells"), HERE)
 def test_a_command_of_each_program_runs(name, tells, trained, monkeypatch, capsys):
-    """In this process, whose imports and compiled programs they share; all runs but a language model's are one classifier."""
+    """In this process, whose imports and compiled programs they share; runs that are not `trained` are its classifier."""
     monkeypatch.chdir(trained)
     command = next(c for c in COMMANDS if c.program == name and tells in c.text)
     skip_without_torch(command)

@@ -13,16 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from dl.artifacts import Artifact, Curves, Images, Matrix, ParseTree, Scatter, Table, Text
+from dl.artifacts import Artifact, Audio, Curves, Images, Matrix, ParseTree, Scatter, Table, Text
 from dl.errors import UserError
 
-TYPES: dict[str, type] = {kind.__name__: kind for kind in (Images, Matrix, Table, Text, Curves, Scatter, ParseTree)}
+TYPES: dict[str, type] = {kind.__name__: kind for kind in (Images, Matrix, Table, Text, Curves, Scatter, ParseTree, Audio)}
 TEXTS = ("text", "row_title", "column_title", "x_title", "y_title")  # fields of artifacts
-<<<<<<< HEAD
-LISTS = ("captions", "header", "names", "words", "notes")
-=======
-LISTS = ("captions", "header", "names", "texts")
->>>>>>> vectors
+LISTS = ("captions", "header", "names", "texts", "words", "notes")
 LARGEST_CELL = 2**63  # of the whole numbers in a table
 ORDER = ("train", "validation", "test")  # of the splits; others come after, by name
 
@@ -116,6 +112,9 @@ def _check(artifact: Artifact) -> None:
             good = good and len(words) > 0 and np.shape(values) == (nodes,) and _numeric(values, children)
             good = good and np.shape(children) == (len(words) - 1, 2) and len(notes) in (0, nodes)
             good = good and all(0 <= child < len(words) + i for i, pair in enumerate(children) for child in pair)
+        case Audio(sounds, rate):
+            good = good and isinstance(rate, int) and 0 < rate < 2**31 and _is_list(sounds)
+            good = good and all(np.ndim(sound) == 1 and np.asarray(sound).dtype.kind in "if" for sound in sounds)
     if not good:
         raise ValueError(f"its {type(artifact).__name__} is none")
 

@@ -6,9 +6,9 @@ from contextlib import suppress
 from html import escape
 from pathlib import Path
 
-from dl.artifacts import Artifact, Curves, Images, Matrix, ParseTree, Scatter, Table
+from dl.artifacts import Artifact, Audio, Curves, Images, Matrix, ParseTree, Scatter, Table
 from dl.errors import UserError
-from dl.report import plots, tables, trees
+from dl.report import audio, plots, tables, trees
 from dl.report.run import Run
 from dl.report.style import CSS
 
@@ -70,6 +70,8 @@ def artifact_section(title: str, subtitle: str, artifact: Artifact) -> str:
             body = tables.table(artifact)
         case ParseTree():
             body = trees.drawn(artifact)
+        case Audio():
+            body = audio.players(artifact)
         case _:
             body = f"<pre>{escape(artifact.text)}</pre>"
     small = f" <small>{escape(subtitle)}</small>" if subtitle else ""

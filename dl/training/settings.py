@@ -195,6 +195,8 @@ def _dataset(content: Settings) -> Settings:
     registry.find("dl.data.batches", "way to make batches", content["batches"])
     name = content["name"].split("/")[0]
     ours = name in registry.public("dl.data.sources")
+    if name != content["name"] and name in registry.public("dl.data.sources", "PLAIN"):
+        ours = False
     return {**sources.get(name if ours else "tfds", {}), **batches.get(content["batches"], {})}
 
 

@@ -158,7 +158,7 @@ def _is_mother(beam: _Beam) -> Bool[Array, "k k"]:
 
 
 def spikes(logits: Float[np.ndarray, "t k"], tokens: Int[np.ndarray, " u"]) -> dict[int, np.ndarray]:
-    """Symbol -> its probability at each frame, of those that a text has, and of the blank, for a picture (figure 1)."""
+    """Symbol -> its probability at each frame, of those that a text has, and of the blank, for a plot (figure 1)."""
     exponent = np.exp(logits - logits.max(-1, keepdims=True))
     probability = exponent / exponent.sum(-1, keepdims=True)
     return {int(k): probability[:, k] for k in [*dict.fromkeys(tokens.tolist()), logits.shape[1] - 1]}

@@ -19,16 +19,16 @@ def chosen(count: int, most: int) -> np.ndarray:
 
 
 def spectrograms(batch: Mapping[str, np.ndarray], captions: Sequence[str]) -> Images:
-    """Frames as pictures: time from left to right, the first component at the bottom, light is much."""
+    """Frames as images: time from left to right, the first component at the bottom, light is much."""
     frames, lengths = batch["frames"], batch["frames_length"]
     times = max(-(-HEIGHT // frames.shape[2]), 1)
-    pictures = np.ones((len(frames), frames.shape[2] * times, int(lengths.max()), 1), np.float32)
-    for picture, values, length in zip(pictures, frames, lengths, strict=True):
+    images = np.ones((len(frames), frames.shape[2] * times, int(lengths.max()), 1), np.float32)
+    for image, values, length in zip(images, frames, lengths, strict=True):
         part = values[:length]
         low, high = np.percentile(part, [1, 99])
         scaled = np.clip((part - low) / max(high - low, 1e-6), 0, 1)
-        picture[:, :length, 0] = np.repeat(scaled.T[::-1], times, axis=0)
-    return Images(pictures, tuple(captions), columns=1)
+        image[:, :length, 0] = np.repeat(scaled.T[::-1], times, axis=0)
+    return Images(images, tuple(captions), columns=1)
 
 
 def utterances(batch: Mapping[str, np.ndarray], said: Sequence[str], heard: Sequence[str]) -> dict[str, Artifact]:

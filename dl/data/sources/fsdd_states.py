@@ -1,6 +1,6 @@
 """Frames of the spoken digits with the states that hidden Markov models of the words give them: what a hybrid system learns.
 
-Each frame, with those around it, is a picture, and its label the state of the word's model on the likeliest way (Dahl, Yu, Deng
+Each frame, with those around it, is an image, and its label the state of the word's model on the likeliest way (Dahl, Yu, Deng
 & Acero 2012, section IV, with states of whole words in place of tied triphones).
 """
 
@@ -46,7 +46,7 @@ def load_fsdd_states(settings: ConfigDict, data_dir: str | None = None, manual_d
         UserError: as `fsdd`, or a setting out of range.
     """
     found = prepare(settings, manual_dir, names_in(list(settings.splits.values()), list(fsdd.SPLITS)))
-    splits = {split: Arrays(pictures(aligned, found)) for split, aligned in found.splits.items()}
+    splits = {split: Arrays(images_of(aligned, found)) for split, aligned in found.splits.items()}
     shape = next(iter(splits.values())).features["image"].shape[1:]
     return Dataset(labelled_images("fsdd_states", shape, *_classes(found.states)), splits)
 
@@ -71,7 +71,7 @@ def prepare(settings: ConfigDict, manual_dir: str | None, wanted: list[str]) -> 
     return Prepared(models, {split: splits[split] for split in wanted}, context, words.states)
 
 
-def pictures(aligned: Aligned, found: Prepared) -> dict[str, np.ndarray]:
+def images_of(aligned: Aligned, found: Prepared) -> dict[str, np.ndarray]:
     """The features of all frames of a split, one utterance after another."""
     images = [squashed(word_models.windows(frames, found.context)) for frames in aligned.frames]
     return {"image": np.concatenate(images), "label": np.concatenate(aligned.states).astype(np.int32)}

@@ -75,5 +75,5 @@ def _empty(count: int) -> Arrays:
 
 
 PUBLIC = {"imdb": load_imdb}
-SETTINGS = {"imdb": texts.SETTINGS}
+SETTINGS = {"imdb": texts.DEFAULTS}
 KNOWN = {"imdb": _known}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from dl.data.sources.treebank import SETTINGS as OF_TREES
+from dl.data.sources.treebank import DEFAULTS as OF_TREES
 from dl.data.sources.treebank import treebank
 from dl.dataset import Dataset
 from dl.errors import UserError

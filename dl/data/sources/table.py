@@ -112,5 +112,5 @@ def _split(rows: Rows, column: str, percent: float) -> dict[str, np.ndarray]:
 
 PUBLIC = {"table": load_table}
 SETTINGS = {
-    "table": {**texts.SETTINGS, "texts": ("text",), "label": "label", "numbers": (), "split": "split", "encoding": "utf-8"}
+    "table": {**texts.DEFAULTS, "texts": ("text",), "label": "label", "numbers": (), "split": "split", "encoding": "utf-8"}
 }

@@ -14,7 +14,7 @@ from dl.errors import UserError, unknown
 from dl.vocabulary import PAD, RARE, Vocabulary
 
 LEVELS = ("word", "character")
-SETTINGS = {"level": "word", "lower": True, "minimum": 1, "most": 0, "lengths": ()}  # of a source of texts
+DEFAULTS = {"level": "word", "lower": True, "minimum": 1, "most": 0, "lengths": ()}  # of a source of texts
 
 
 def symbols(text: str, settings: ConfigDict | Mapping[str, Any]) -> list[str]:

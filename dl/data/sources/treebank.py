@@ -20,7 +20,7 @@ CLASSES = {
 TO_BINARY = np.array([0, 0, -1, 1, 1, -1], np.int8)  # of a fine label; the last is that of -1, no label
 FORMS = ("trees", "sentences", "phrases")
 SHAPES: dict[str, tuple[int | None, ...]] = {"children": (None, 2), "place": (None,), "node_label": (None, 2)}
-SETTINGS: dict[str, Any] = {"form": "trees", "labels": "fine", "lower": True, "minimum": 1, "most": 0, "lengths": ()}
+DEFAULTS: dict[str, Any] = {"form": "trees", "labels": "fine", "lower": True, "minimum": 1, "most": 0, "lengths": ()}
 
 
 def treebank(name: str, trees: Mapping[str, Sequence[SentenceTree]], settings: ConfigDict) -> Dataset:

@@ -27,7 +27,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.update(epochs=24.0, batch_size=64, steps_per_dispatch=4, intervals="epochs", log_every=1, eval_every=2)
     config.update(checkpoint_every=1, eval_batch_size=128)
     config.dataset.update(name="multi30k", level="subword", vocabulary_size=6000, source="en", target="de", minimum_count=1)
-    config.dataset.update(lower=False, subwords="bpe", batches="buckets", lengths=(14, 18, 24, 58), bucket_by="")
+    config.dataset.update(lower=False, subwords="bpe", batches="buckets", lengths=(14, 18, 24, 32, 58), bucket_by="")
     config.dataset.update(tokens_per_batch=0)
     config.dataset.splits = ConfigDict({"train": "train", "validation": "validation", "test": "test_2016_flickr"})
     config.task = ConfigDict({"name": "translation", "smoothing": 0.1, "beam": 5, "alpha": 1.0})
@@ -83,7 +83,7 @@ def smoke(config: ConfigDict) -> None:
     """Seconds, on 480 sentences made by a few rules."""
     config.update(epochs=0.0, steps=24, batch_size=16, steps_per_dispatch=4, intervals="steps", log_every=4, eval_every=12)
     config.update(checkpoint_every=4, eval_batch_size=48)
-    config.dataset.update(name="phrases", vocabulary_size=120, lengths=(16, 28))
+    config.dataset.update(name="phrases", vocabulary_size=120, lengths=(28,))
     config.dataset.splits = ConfigDict({"train": "train[:64]", "validation": "validation[:24]", "test": "test[:24]"})
     config.task.beam = 2
     config.model.update(embedding=16, hidden=16)

@@ -138,8 +138,9 @@ def _trained(lines: Sequence[str], size: int, lower: bool, kind: str) -> bytes:
     if size <= len(RESERVED):
         raise UserError(f"a vocabulary of subwords needs a size, such as dataset.vocabulary_size=6000, not {size}.")
     model = io.BytesIO()
-    reserved = {f"{name}_id": number for number, name in enumerate(("pad", "bos", "eos", "unk"))}
-    pieces = {f"{name}_piece": piece for name, piece in zip(("pad", "bos", "eos", "unk"), RESERVED, strict=True)}
+    reserved: dict[str, Any] = {}
+    for number, name in enumerate(("pad", "bos", "eos", "unk")):
+        reserved |= {f"{name}_id": number, f"{name}_piece": RESERVED[number]}
     try:
         SentencePieceTrainer.train(
             sentence_iterator=iter([line.lower() if lower else line for line in lines]),
@@ -151,7 +152,6 @@ def _trained(lines: Sequence[str], size: int, lower: bool, kind: str) -> bytes:
             num_threads=1,
             minloglevel=3,
             **reserved,
-            **pieces,
         )
     except RuntimeError as error:
         if (most := re.search(r"<= (\d+)", str(error))) and int(most[1]) < size:

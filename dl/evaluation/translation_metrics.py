@@ -51,7 +51,7 @@ def bleu_by_length(
     """
     found = []
     for low, high in itertools.pairwise(edges):
-        chosen = np.flatnonzero((lengths >= low) & (lengths < high))
+        chosen = np.flatnonzero((lengths >= low) & (lengths < high)).tolist()
         if len(chosen) >= fewest:
             score = quality([translations[i] for i in chosen], [references[i] for i in chosen]).bleu
             found.append((lengths[chosen].mean(), score))

@@ -4,7 +4,7 @@ The network's p(state | frame) over the state's share of the training frames is 
 Dahl, Yu, Deng & Acero 2012, eq. 9); the models' transitions stay.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +59,7 @@ def compare(experiment: Experiment, params: Tree, manual_dir: str | None, split:
     def log_posterior(images: jax.Array) -> jax.Array:
         x = standardise({"image": images}, info.features, config.dataset.to_dict())["image"]
         code = model.apply({"params": params}, x, method="encode")
-        scores: jax.Array = output.apply({"params": params["output"]}, code)
+        scores: Any = output.apply({"params": params["output"]}, code)
         return jax.nn.log_softmax(scores)
 
     aligned = found.splits[split]

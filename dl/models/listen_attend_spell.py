@@ -69,7 +69,7 @@ class ListenAttendSpell(nn.Module):
         if self.encoder not in ENCODERS:
             raise unknown("encoder", self.encoder, ENCODERS)
         if self.encoder == "pyramid":
-            self.listener = Pyramid(self.hidden, self.halvings, self.dropout, self.dtype)
+            self.listener: Any = Pyramid(self.hidden, self.halvings, self.dropout, self.dtype)
         else:
             self.listener = ConvolutionalListener(self.hidden, self.layers, self.channels, self.dropout, self.dtype)
         self.embedding = nn.Embed(self.num_classes, self.speller, dtype=self.dtype)

@@ -80,7 +80,8 @@ def deltas(x: Float[Array, "t d"], length: Int[Array, ""] | int, reach: int = 2)
     def at(offset: int) -> jax.Array:
         return x[jnp.clip(places + offset, 0, last)]
 
-    return sum(k * (at(k) - at(-k)) for k in range(1, reach + 1)) / (2 * sum(k * k for k in range(1, reach + 1)))
+    slope = sum((k * (at(k) - at(-k)) for k in range(1, reach + 1)), jnp.zeros_like(x))
+    return slope / (2 * sum(k * k for k in range(1, reach + 1)))
 
 
 def with_deltas(x: Float[Array, "t d"], length: Int[Array, ""] | int, order: int) -> Float[Array, "t e"]:

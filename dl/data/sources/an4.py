@@ -5,6 +5,7 @@ the number of its values, int32, then these as float32, both big-endian.
 """
 
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def load_an4(settings: ConfigDict, data_dir: str | None = None, manual_dir: str 
     texts = opened(path, lambda p: {split: transcripts(p, split) for split in SPLITS})
     splits = {}
     for split in wanted:
-        frames = extraction.refine(opened(path, lambda p, s=split: cepstra(p, s)), sound)
+        frames = extraction.refine(opened(path, partial(cepstra, split)), sound)
         splits[split] = Utterances(frames, list(texts[split].values()), list(texts[split]))
     vocabulary = vocabulary_of(list(texts["train"].values()), settings.get("level", "character"))
     return utterances("an4", splits, vocabulary, settings.get("buckets", BUCKETS))
@@ -70,7 +71,7 @@ def transcripts(path: Path, split: str) -> dict[str, str]:
     return found
 
 
-def cepstra(path: Path, split: str) -> list[np.ndarray]:
+def cepstra(split: str, path: Path) -> list[np.ndarray]:
     """The frames float32 [T, 13] of each utterance, in the order of `transcripts`."""
     with zipfile.ZipFile(path) as archive:
         names = zip_member(archive, f"an4/etc/an4_{split}.fileids", LIMIT).decode().split()

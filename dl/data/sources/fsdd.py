@@ -170,9 +170,9 @@ def _stand_in(count: int, strings: bool, sound: extraction.Settings, settings: C
     digits = np.arange(count) % MOST_DIGITS + 1 if strings else np.ones(count, np.int64)
     samples = digits * 3500
     made = {
-        "frames": ragged([np.broadcast_to(np.float32(0), (1 + (n - length) // shift, sound.depth)) for n in samples]),
+        "frames": ragged([np.broadcast_to(np.float32(0), (1 + (n - length) // shift, sound.depth)) for n in samples.tolist()]),
         "text": ragged([np.zeros(n, np.int32) for n in digits]),
-        "sound": ragged([np.broadcast_to(np.int16(0), n) for n in samples]),
+        "sound": ragged([np.zeros(n, np.int16) for n in samples.tolist()]),
     }
     source = RaggedArrays(bucketed(made, "frames", settings.get("buckets", BUCKETS)))
     source.features["rate"] = np.full(count, RATE, np.int32)

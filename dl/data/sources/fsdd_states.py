@@ -66,8 +66,8 @@ def prepare(settings: ConfigDict, manual_dir: str | None, wanted: list[str]) -> 
         splits[split] = Aligned(frames, [r.digit for r in parts[split]], [])
     models = word_models.fit(splits["train"].frames, splits["train"].digits, words)
     for aligned in splits.values():
-        for frames, digit in zip(aligned.frames, aligned.digits, strict=True):
-            aligned.states.append(digit * words.states + word_models.align(models[digit], frames))
+        for utterance, digit in zip(aligned.frames, aligned.digits, strict=True):
+            aligned.states.append(digit * words.states + word_models.align(models[digit], utterance))
     return Prepared(models, {split: splits[split] for split in wanted}, context, words.states)
 
 

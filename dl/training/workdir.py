@@ -21,9 +21,9 @@ from ml_collections import ConfigDict
 
 from dl.config import completed, differences, flatten
 from dl.errors import Busy, UserError
-from dl.files import check_regular, read_json
+from dl.files import advice, check_regular, read_json
 from dl.training.events import Events
-from dl.training.json_files import advice, to_json, write_json
+from dl.training.json_files import to_json, write_json
 
 # What may change between two starts of one run without changing what is learned.
 FREE = ("mesh.", "reference.")

@@ -117,6 +117,12 @@ def test_names_of_bytes_that_are_not_utf8(tmp_path):
         assert line.startswith(rf"--workdir={tmp_path}/caf\udce9: the name is not UTF-8")
 
 
+def test_a_process_beyond_their_number_does_not_wait_for_the_others(tmp_path):
+    several = ("--coordinator=localhost:1", "--num_processes=2", "--process_id=2")
+    line = one_line(end(start("train", "--config=configs/digits_mlp.py:smoke", f"--workdir={tmp_path}", *several)))
+    assert line == "--process_id=2 must be below --num_processes=2."
+
+
 @pytest.mark.parametrize(
     ("given", "deterministic", "flags"),
     [

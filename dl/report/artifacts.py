@@ -15,6 +15,7 @@ import numpy as np
 
 from dl.artifacts import Artifact, Curves, Images, Matrix, Scatter, Table, Text
 from dl.errors import UserError
+from dl.files import advice
 
 TYPES: dict[str, type] = {kind.__name__: kind for kind in (Images, Matrix, Table, Text, Curves, Scatter)}
 TEXTS = ("text", "row_title", "column_title", "x_title", "y_title")  # fields of artifacts
@@ -51,7 +52,7 @@ def save(workdir: str | os.PathLike, split: str, artifacts: Mapping[str, Artifac
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise UserError(
-            f"cannot write {path}: {error.strerror}. What was saved is intact: free some space, and start again."
+            f"cannot write {path}: {error.strerror}. What was saved is intact. {advice(error)}, then start again."
         ) from error
     return path
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dl.artifacts import Artifact, Curves, Images, Matrix, Scatter, Table
 from dl.errors import UserError
+from dl.files import advice
 from dl.report import plots, tables
 from dl.report.run import Run
 from dl.report.style import CSS
@@ -29,7 +30,7 @@ def save(path: Path, html: str) -> Path:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}. Free some space, then run experiments.report.") from error
+        raise UserError(f"cannot write {path}: {error.strerror}. {advice(error)}, then run experiments.report.") from error
     return path
 
 

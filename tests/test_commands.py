@@ -135,7 +135,7 @@ def test_the_table_of_programs_names_flags_that_exist():
 
 def configured(words: list[str]):
     """The configuration that flags give, read as the programs read it."""
-    named, rest = program._named_config(["command", *words])
+    named, rest = program.named_config(["command", *words])
     config = config_file.load(named)
     given = program.overrides(rest)
     from dl.training.settings import prepare

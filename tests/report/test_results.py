@@ -155,6 +155,13 @@ def test_a_command_gives_its_configuration():
     assert (given.epochs, given.replicas, given.optimizer.name) == (6.0, 3, "adam")
 
 
+def test_a_command_with_another_model_by_flag_gives_its_configuration():
+    flags = "--config.model.name=resnet_cifar --config.model.depth=8 --config.optimizer.name=adam --config.optimizer.b1=0.5"
+    found = reproduce.configuration(f"python -m experiments.train --config=configs/digits_mlp.py:smoke {flags} --workdir=x")
+    assert found.model.to_dict() == {"name": "resnet_cifar", "depth": 8}
+    assert (found.optimizer.name, found.optimizer.b1) == ("adam", 0.5)
+
+
 def test_of_the_kept_results_all_hold_but_those_that_are_known():
     if provenance.commit() == provenance.UNKNOWN:
         pytest.skip("needs the repository's history")

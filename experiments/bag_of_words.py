@@ -88,7 +88,8 @@ def texts_of(config: Any, text: str, data_dir: str | None, manual_dir: str | Non
     vocabulary = info.features[text].vocabulary if text in info.features else None
     if vocabulary is None or "train" not in splits or not info.num_classes:
         raise UserError(f"bags of words need labelled texts in {text!r}, with a split 'train'; {info.name} has none such.")
-    names, found = np.array(vocabulary.names, object), {}
+    names = np.array(vocabulary.names, object)
+    found: dict[str, Any] = {}
     for split, source in splits.items():
         ragged = source.features[text] if isinstance(source, Arrays) else None
         if not isinstance(ragged, Ragged):

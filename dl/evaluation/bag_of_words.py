@@ -177,4 +177,4 @@ def _runs(words: Sequence[str], most: int) -> list[str]:
 
 
 def _some(texts: Texts, chosen: np.ndarray) -> Texts:
-    return [texts[i] for i in np.flatnonzero(chosen)]
+    return [texts[i] for i in np.flatnonzero(chosen).tolist()]

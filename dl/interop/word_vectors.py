@@ -60,7 +60,7 @@ def read(path: Path, most: int = 0, wanted: Collection[str] = ()) -> WordVectors
 def _open(path: Path) -> io.BufferedReader:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-    return io.BufferedReader(gzip.open(path, "rb")) if packed else path.open("rb")  # type: ignore[arg-type]
+    return io.BufferedReader(gzip.open(path, "rb")) if packed else path.open("rb")
 
 
 def _collected(entries: Iterator[tuple[str, np.ndarray]], most: int, wanted: frozenset[str]) -> dict[str, np.ndarray]:

@@ -72,7 +72,7 @@ class Learner:
     def loss(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
         """The mean term of J."""
         first, second, times = (batch[name].reshape(-1) for name in ("first", "second", "times"))
-        predicted = self.model.apply({"params": params["model"]}, first.astype(jnp.int32), second.astype(jnp.int32))
+        predicted: Any = self.model.apply({"params": params["model"]}, first.astype(jnp.int32), second.astype(jnp.int32))
         pair = mean(weighted_squares(predicted, times, self.settings.most, self.settings.power), times > 0)
         return pair, (variables, {"loss": pair})
 

@@ -120,7 +120,7 @@ class TextClassifier:
         """The confusion of the classes, the worst mistakes, the error by length, and sentences with a negation."""
         out, text = evaluation.outputs, self.settings.text
         worst = worst_mistakes(out["label"], out["prediction"], out["loss"], text_mistakes.WORST)
-        found = evaluation.examples(worst) if len(worst) else {text: (), f"{text}_length": ()}
+        found: Mapping[str, Any] = evaluation.examples(worst) if len(worst) else {text: (), f"{text}_length": ()}
         rows = zip(found[text], found[f"{text}_length"], strict=True)
         shown = text_mistakes.shown(self.info, out, worst, [self.vocabulary.decode(symbols[:n]) for symbols, n in rows])
         names = text_mistakes.class_names(self.info)

@@ -178,7 +178,7 @@ class TreeClassifier:
         """The confusion of the classes, the worst mistakes, the error by length, and sentences with a negation."""
         out, names = evaluation.outputs, text_mistakes.class_names(self.info)
         worst = worst_mistakes(out["label"], out["prediction"], out["loss"], text_mistakes.WORST)
-        found = evaluation.examples(worst) if len(worst) else {"text": (), "text_length": ()}
+        found: Mapping[str, Any] = evaluation.examples(worst) if len(worst) else {"text": (), "text_length": ()}
         rows = zip(found["text"], found["text_length"], strict=True)
         shown = text_mistakes.shown(self.info, out, worst, [self.vocabulary.decode(text[:n]) for text, n in rows])
         return shown | (sentences.shown(partial(self.judge, params), names) if self.settings.sentiment else {})

@@ -130,6 +130,8 @@ class Learner:
 
     def by_noise(self, params: Parameters, batch: Batch) -> Pair:
         """Negative sampling."""
+        inputs: Any
+        found: Any
         tokens, noise = batch["tokens"], batch["noise"]
         looked_up = jnp.concatenate([tokens, noise.reshape(len(noise), -1)], axis=1)  # one gradient of the table, not two
         inputs, found = self.model.apply({"params": params["model"]}, tokens, looked_up)
@@ -150,6 +152,8 @@ class Learner:
         """Hierarchical softmax."""
         assert self.tree is not None
         nodes, turns, depth = (jnp.asarray(values)[batch["tokens"]] for values in self.tree)
+        inputs: Any
+        ways: Any
         inputs, ways = self.model.apply({"params": params["model"]}, batch["tokens"], nodes)
         on = jnp.arange(nodes.shape[-1]) < depth[..., None]
         near = beside(batch["left"], batch["right"], self.size, self.window)

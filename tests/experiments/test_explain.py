@@ -358,7 +358,7 @@ def test_the_program_prints_json():
         "steps": 40,
         "objectives": ["classify"],
         "stream": "train",
-        "examples": 32,
+        "examples": 64,
         "shapes": 1,
         "flops_per_step": 0,
     }

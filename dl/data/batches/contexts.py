@@ -137,7 +137,7 @@ def contexts(source: Source, seed: int, batch_size: int, settings: Mapping[str, 
             tokens[n, : len(words)] = words
             left[n, : len(words)], right[n, : len(words)] = windows(begins, drawn[chosen.length :][: len(words)], chosen.window)
             noise[n] = table[drawn[chosen.length + text.room :] & np.uint32(len(table) - 1)].reshape(noise[n].shape)
-        made = {"tokens": tokens, "left": left, "right": right, "noise": noise}
+        made: dict[str, np.ndarray] = {"tokens": tokens, "left": left, "right": right, "noise": noise}
         return {name: values.reshape(count, len(rows), *values.shape[1:]) for name, values in made.items()}
 
     return read

@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 from dl.data.ragged import Ragged, in_memory
 from dl.data.slicing import names_in
 from dl.data.sources.archives import Archive, folder_of, how_to_get, opened, verified
-from dl.data.sources.treebank import FORMS, described, treebank
 from dl.data.sources.treebank import DEFAULTS as OF_TREES
+from dl.data.sources.treebank import FORMS, described, treebank
 from dl.data.sources.unpacking import zip_member
 from dl.dataset import Dataset, Info
 from dl.errors import UserError

@@ -248,7 +248,7 @@ def _ptb_zip(path: Path) -> dict[str, str]:
 
 
 PUBLIC = {"text": load_text, "sonnets": load_sonnets, "tiny_shakespeare": load_tiny_shakespeare, "ptb": load_ptb}
-SETTINGS = {name: {"level": "", "encoding": "utf-8"} for name in PUBLIC}
+SETTINGS: dict[str, dict[str, object]] = {name: {"level": "", "encoding": "utf-8"} for name in PUBLIC}
 for _name in ("text", "sonnets", "tiny_shakespeare"):
     SETTINGS[_name]["minimum"] = 1
 

@@ -58,7 +58,7 @@ def treebank(name: str, trees: Mapping[str, Sequence[SentenceTree]], settings: C
         if form == "phrases" and split == "train":
             examples = list(dict.fromkeys(phrase for tree in found for phrase in phrases(tree)))
         words, classes = zip(*examples, strict=True)
-        features = {"text": texts.numbered(words, vocabulary), "label": np.array(classes, np.int32)}
+        features: dict[str, Any] = {"text": texts.numbered(words, vocabulary), "label": np.array(classes, np.int32)}
         splits[split] = in_memory(features | (_structure(found, split, settings) if form == "trees" else {}))
     return Dataset(Info(name, described(vocabulary, form, labels)), splits)
 

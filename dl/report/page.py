@@ -9,11 +9,7 @@ from pathlib import Path
 from dl.artifacts import Artifact, Audio, Curves, Images, Matrix, ParseTree, Scatter, Table
 from dl.errors import UserError
 from dl.files import advice
-<<<<<<< HEAD
 from dl.report import audio, plots, tables, trees
-=======
-from dl.report import plots, tables
->>>>>>> engine
 from dl.report.run import Run
 from dl.report.style import CSS
 

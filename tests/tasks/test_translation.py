@@ -118,7 +118,7 @@ def test_the_program_translates_a_sentence_or_a_file(trained, tmp_path):
         (lambda c: c.task.update(beam=0), "a beam keeps at least 1"),
         (lambda c: c.task.update(smoothing=1.0), r"task\.smoothing"),
         (
-            lambda c: c.dataset.update(name="sonnets", batches="examples", splits={"train": "train", "test": "train"}),
+            lambda c: c.dataset.update(name="sonnets", batches="examples"),
             "pairs of sentences",
         ),
         (lambda c: c.model.update(attention="soft"), "unknown attention"),
@@ -128,7 +128,8 @@ def test_mistakes_are_told_in_one_line(change, message):
     config = get_config("smoke")
     with config.unlocked():
         change(config)
-    config.dataset.level = "subword" if config.dataset.name == "phrases" else "word"
+    if config.dataset.name == "sonnets":
+        config.dataset.update(level="word", splits=ConfigDict({"train": "train", "validation": "train", "test": "train"}))
     with pytest.raises(UserError, match=message) as raised:
         assemble(config).target()
     assert "\n" not in str(raised.value)

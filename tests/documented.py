@@ -88,6 +88,8 @@ def make_desk(folder: Path, archives: Path | None) -> None:
         for number in range(3):
             picture(f"FOLDER/p{person:02d}/{number}.png", channels=1, side=16)
     (folder / "my.txt").write_text("the cat sat on the mat and the dog on the log. " * 400)
+    opinions = (f"{('bad', 'good')[i % 2]}\t{('Dull', 'Great')[i % 2]} film, number {i}.\n" for i in range(60))
+    (folder / "my.tsv").write_text("".join(opinions))
     (folder / "synset_words.txt").write_text("".join(f"n{i:08d} class {i}\n" for i in range(1000)))
     if archives:
         (folder / "archives").symlink_to(archives)

@@ -102,6 +102,8 @@ def make_desk(folder: Path, archives: Path | None) -> None:
         for language, line in (("en", "A man sleeps.\nA dog runs.\n"), ("fr", "Un homme dort.\nUn chien court.\n")):
             (folder / "pairs").mkdir(exist_ok=True)
             (folder / "pairs" / f"{name}.{language}").write_text(line * 40)
+    opinions = (f"{('bad', 'good')[i % 2]}\t{('Dull', 'Great')[i % 2]} film, number {i}.\n" for i in range(60))
+    (folder / "my.tsv").write_text("".join(opinions))
     (folder / "synset_words.txt").write_text("".join(f"n{i:08d} class {i}\n" for i in range(1000)))
     (folder / "my_speech").mkdir()
     for number, name in enumerate(["a.wav", "b.flac", *(f"my_speech/{n}.wav" for n in range(20))]):

@@ -1,10 +1,13 @@
 """What all tests share: a machine of eight virtual devices, checked types and shapes, no network, a working directory each."""
 
+import ctypes
 import errno
+import gc
 import ipaddress
 import os
 import pathlib
 import socket
+import sys
 import tempfile
 
 import pytest
@@ -24,6 +27,25 @@ from jaxtyping import install_import_hook
 install_import_hook("dl", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+MEMORY = 1 << 30  # bytes in use from which on compiled programs are let go between two files of tests
+
+
+def _memory() -> int:
+    """Bytes of this process that are in memory; 0 where the system does not say."""
+    try:
+        return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """A process of tests compiles thousands of programs and keeps them all: those of a file end with it, if they are many."""
+    if (nextitem is None or nextitem.path != item.path) and "jax" in sys.modules and _memory() > MEMORY:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -38,17 +38,18 @@ NOT_RUN = {
     "python -m experiments.reproduce --collect=runs/mnist_mlp --collect=runs/mnist_lenet5": "needs runs of a commit",
     "python -m experiments.reproduce --check": "tests/test_docs.py; and git's history",
 }
-HERE = {  # those that run in this process: what tells the command of a run
-    "explain": "configs/",
-    "evaluate": "--workdir=runs/mnist",
-    "generate": "--workdir=runs/shakespeare",
-    "inspect": "--workdir=runs/",
-    "predict": "--workdir=runs/",
-    "convert": "--from=runs/",
-    "search": "--workdir=runs/",
-    "report": "--workdir=runs/",
-    "similar": "--vectors=",
-}
+HERE = [  # those that run in this process: the program, and what tells the command of a run
+    ("explain", "configs/"),
+    ("evaluate", "--workdir=runs/mnist"),
+    ("generate", "--workdir=runs/shakespeare"),
+    ("inspect", "--workdir=runs/"),
+    ("predict", "--workdir=runs/"),
+    ("convert", "--to=resnet20.safetensors"),
+    ("convert", "--to=resnet20.pth"),
+    ("search", "--workdir=runs/"),
+    ("report", "--workdir=runs/"),
+    ("similar", "--vectors="),
+]
 # What trained the runs that the commands name.
 RUNS = {
     "runs/lenet5": "mnist_lenet5",
@@ -93,7 +94,7 @@ def test_every_command_is_of_a_kind_that_is_tested():
             assert f"\n{command.words[1]})" in (REPOSITORY / "dev").read_text(), command
         else:
             assert first.startswith("--config.") and command.where in BASES, f"no test knows what to do with {command}"
-    assert {"train", "launch", *QUICK, *HERE} <= {command.program for command in COMMANDS}
+    assert {"train", "launch", *QUICK, *dict(HERE)} <= {command.program for command in COMMANDS}
     assert set(NOT_RUN) <= {command.text for command in COMMANDS}
 
 
@@ -219,11 +220,18 @@ def needs_archives(command: Command) -> bool:
     return "squeezenet" in command.text or command.program == "stylize"
 
 
-@pytest.mark.parametrize("name", HERE)
-def test_a_command_of_each_program_runs(name, trained, monkeypatch, capsys):
+def skip_without_torch(command: Command) -> None:
+    """The project does not depend on PyTorch, whose files it reads and writes where it is installed."""
+    if command.program == "benchmark" or re.search(r"\.pth?\b", command.text):
+        pytest.importorskip("torch", reason="needs PyTorch, by `./dev install torch`")
+
+
+@pytest.mark.parametrize(("name", "tells"), HERE)
+def test_a_command_of_each_program_runs(name, tells, trained, monkeypatch, capsys):
     """In this process, whose imports and compiled programs they share; all runs but a language model's are one classifier."""
     monkeypatch.chdir(trained)
-    command = next(c for c in COMMANDS if c.program == name and HERE[name] in c.text)
+    command = next(c for c in COMMANDS if c.program == name and tells in c.text)
+    skip_without_torch(command)
     (run,) = re.findall(r"runs/\w+", command.text) or [""]
     if run and not Path(run).exists():
         Path(run).symlink_to(Path("runs/quickstart").absolute())
@@ -242,8 +250,7 @@ def test_it_runs_as_it_is_written(command, typed):
         pytest.skip(NOT_RUN[command.text])
     if needs_archives(command) and not Path("archives").exists():
         pytest.skip("needs the archives of public data")
-    if command.program == "benchmark":
-        pytest.importorskip("torch")
+    skip_without_torch(command)
     words = ready(command)
     devices = str(jax.device_count() if "mesh" in command.text else 1)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_NUM_CPU_DEVICES": devices}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dl.data.ragged import Ragged
 from dl.dataset import Arrays, Source, stored_of
 from dl.errors import UserError
 
@@ -25,7 +26,7 @@ def fingerprint(splits: Mapping[str, Source], class_names: Sequence[str] = ()) -
 
     Args:
         splits: name -> the split; cheap for any size: below 50 ms for MNIST, below a second for ImageNet.
-        class_names: of the dataset, where they matter.
+        class_names: names of the classes of the dataset, where they matter.
 
     Raises:
         UserError: a file can't be read.
@@ -37,7 +38,12 @@ def fingerprint(splits: Mapping[str, Source], class_names: Sequence[str] = ()) -
         _add(digest, "split", name, len(source))
         if isinstance(source, Arrays):
             for feature in sorted(source.features):
-                _add_array(digest, feature, source.features[feature])
+                values: np.ndarray | Ragged = source.features[feature]
+                if isinstance(values, Ragged):
+                    _add_array(digest, feature, values.whole)
+                    _add_array(digest, f"{feature}_length", values.sizes)
+                else:
+                    _add_array(digest, feature, values)
         else:
             _add_sample(digest, source)
     return digest.hexdigest()

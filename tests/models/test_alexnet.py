@@ -12,7 +12,8 @@ from dl.dataset import Arrays, Dataset, labelled_images
 from dl.errors import UserError
 from dl.layers.pooling import max_pool
 from dl.layers.response_normalisation import local_response_norm
-from dl.tasks.classification import classification
+from dl.state import TrainState
+from dl.tasks.classification import Classification
 from dl.training import optimizers
 from tests.training import tasks
 
@@ -175,7 +176,7 @@ def experiment(devices, **changes):
     config = tasks.settings(steps=2, batch_size=2, checkpoint_every=0)
     config.mesh.update(changes)
     optimizer = optimizers.build({"name": "momentum", "learning_rate": 0.01}, 2)
-    task = classification(build(num_classes=5, hidden=32, without=(3, 4)), info, optimizer, 2)
+    task = Classification(build(num_classes=5, hidden=32, without=(3, 4)), info).task(optimizer, 2)
     data = Dataset(info, {"train": Arrays(examples)})
     return tasks.experiment(task, config, devices, data)
 
@@ -197,8 +198,11 @@ def test_two_halves_on_two_devices_are_one_net(tmp_path):
 
 def test_each_device_holds_half_of_all_but_the_last_layer():
     built = mesh.build({"model": 2}, 1, jax.devices()[:2])
-    whole = {"params": jax.tree.map(lambda s: jax.ShapeDtypeStruct((1, *s.shape), s.dtype), shapes(build()))}
-    placed = mesh.place(whole, built, rules())["params"]
-    assert placed["conv2"]["kernel"].spec == P("replica", None, None, None, "model")
-    held = jax.tree.map(lambda s, where: np.prod(where.shard_shape(s.shape)), whole["params"], placed)
+    params = {"model": jax.tree.map(lambda s: jax.ShapeDtypeStruct((1, *s.shape), s.dtype), shapes(build()))}
+    scalar = jax.ShapeDtypeStruct((1,), jnp.int32)
+    state = TrainState(scalar, scalar, params, {}, {"fit": {"trace": params}}, {})  # as of momentum
+    placed = mesh.place(state, built, rules())
+    assert placed.params["model"]["conv2"]["kernel"].spec == P("replica", None, None, None, "model")
+    assert placed.opt_state["fit"]["trace"] == placed.params
+    held = jax.tree.map(lambda s, where: np.prod(where.shard_shape(s.shape)), params, placed.params)
     assert sum(jax.tree.leaves(held)) == (TOTALS["alexnet"] - LAYERS["alexnet"]["fc8"]) // 2 + LAYERS["alexnet"]["fc8"]

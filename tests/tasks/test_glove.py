@@ -40,7 +40,7 @@ def test_a_prediction_is_the_product_and_both_biases():
         (table["input"][first] * table["output"][second]).sum(1) + table["input_bias"][first] + table["output_bias"][second]
     )
     np.testing.assert_allclose(made.model.apply({"params": table}, jnp.array(first), jnp.array(second)), expected, rtol=1e-5)
-    np.testing.assert_array_equal(made.vectors(params, jnp.array([2])), (table["input"] + table["output"])[[2]])
+    np.testing.assert_array_equal(made.vectors(params, jnp.array([2])), (table["input"] + table["output"])[2:3])
 
 
 def test_padding_counts_nowhere():
@@ -49,7 +49,8 @@ def test_padding_counts_nowhere():
     words, times = jnp.array([[0, 1, 0], [2, 3, 0]], jnp.uint8), jnp.array([[3.0, 1.0, 0], [9.0, 1.0, 0]])
     whole = jax.device_get(made.loss(params, {}, {"first": words, "second": words[::-1], "times": times}, jax.random.key(0))[0])
     cut = {"first": words[:, :2], "second": words[::-1, :2], "times": times[:, :2]}
-    assert whole == pytest.approx(jax.device_get(made.loss(params, {}, cut, jax.random.key(0))[0])) and whole[1] == 4
+    without = jax.device_get(made.loss(params, {}, cut, jax.random.key(0))[0])
+    assert whole[0] == pytest.approx(without[0]) and whole[1] == without[1] == 4
 
 
 def test_products_become_logarithms_of_counts():

@@ -34,11 +34,12 @@ def words(monkeypatch):
 
 def settings():
     config = get_config("quick")
-    config.update(epochs=0.0, steps=150, steps_per_dispatch=50, log_every=50, eval_every=150, checkpoint_every=150)
+    config.update(epochs=0.0, steps=800, steps_per_dispatch=100, log_every=400, eval_every=800, checkpoint_every=800)
     config.dataset.update(context=2, words={"states": 3, "mixtures": 1, "iterations": 3}, held_out="")
     config.model.hidden = (48,)
     config.task.pretraining.steps = 50
-    config.optimizer.learning_rate = 3e-3
+    config.task.dropout = 0.0
+    config.optimizer.learning_rate = 1e-2
     config.mesh.data = 1
     return config
 

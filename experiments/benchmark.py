@@ -36,13 +36,8 @@ from experiments import benchmark_input, benchmark_words, program
 from experiments.benchmark_cases import CASES
 
 FLAGS = flags.FLAGS
-<<<<<<< HEAD
-LOOP_SECONDS = 60  # of a slow case
-INPUT, WORDS = "input", "words"
-=======
 LOOP_SECONDS, LOOP_ROUNDS = 20, 3  # of a slow case; how often it takes turns with the bare step
-INPUT = "input"
->>>>>>> main
+INPUT, WORDS = "input", "words"
 MADE = {112: (128, 128), 224: (375, 500)}  # size of the windows -> of the images that are made for it
 
 

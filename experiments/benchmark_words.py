@@ -16,41 +16,31 @@ import numpy as np
 
 from dl.errors import UserError
 
-KINDS, WORDS, LINE = 40_000, 2_000_000, 200  # of the text that is made where none is given: Zipf's law
-SETTINGS = {"dimensions": 100, "window": 5, "negatives": 5, "sample": 1e-3, "minimum": 5}
 
-
-def made(folder: Path, words: int = WORDS, kinds: int = KINDS) -> Path:
-    """A text file of random words, as frequent as Zipf's law says."""
-    share = 1 / np.arange(1, kinds + 1)
-    drawn = np.random.default_rng(0).choice(kinds, words, p=share / share.sum())
-    path = folder / "text.txt"
-    lines = (" ".join(f"w{n}" for n in drawn[i : i + LINE]) for i in range(0, words, LINE))
-    path.write_text("\n".join(lines))
-    return path
-
-
-def configuration(path: Path) -> Any:
-    """Ours: that of configs/imdb_skipgram.py, on a file of lines."""
+def configuration(text: str = "") -> Any:
+    """Ours: that of configs/imdb_skipgram.py, on a file of lines, or on random words."""
     from experiments import config_file
 
     config = config_file.load("configs/imdb_skipgram.py")
     with config.unlocked():
-        config.dataset.update(name="text", path=str(path), level="line", minimum=SETTINGS["minimum"])
+        if text:
+            config.dataset.update(name="text", path=text, level="line")
+        else:
+            config.dataset.name = "random_words"
+            del config.dataset["minimum"]
         config.dataset.splits = {"train": "train"}
         config.task.update(benchmarks=(), shown=())
         config.update(epochs=1.0, checkpoint_every=0, log_every=config.steps_per_dispatch)
     return config
 
 
-def ours(path: Path) -> Callable[[], float]:
+def ours(config: Any) -> Callable[[], float]:
     """`() -> words a second` of a pass over the text by the real loop, without what comes before its second line."""
     from dl.training.assembly import assemble
     from dl.training.loop import train
     from dl.training.progress import Progress
     from dl.training.workdir import read_metrics
 
-    config = configuration(path)
     experiment = assemble(config)
 
     def turn() -> float:
@@ -64,7 +54,7 @@ def ours(path: Path) -> Callable[[], float]:
     return turn
 
 
-def gensims(path: Path) -> Callable[[], float]:
+def gensims(config: Any) -> Callable[[], float]:
     """The same of gensim's Word2Vec, once its vocabulary is built.
 
     Raises:
@@ -74,20 +64,18 @@ def gensims(path: Path) -> Callable[[], float]:
         from gensim.models import Word2Vec
     except ImportError as error:
         raise UserError("the case 'words' needs gensim: ./dev install gensim") from error
-    from dl.data.corpus import words_alone
-
-    texts = [words_alone(line) for line in path.read_text("utf-8").split("\n")]
+    texts = texts_of(config)
     model = Word2Vec(
-        vector_size=SETTINGS["dimensions"],
-        window=SETTINGS["window"],
-        negative=SETTINGS["negatives"],
-        sample=SETTINGS["sample"],
-        min_count=SETTINGS["minimum"],
+        vector_size=config.model.dimensions,
+        window=config.dataset.window,
+        negative=config.task.negatives,
+        sample=config.dataset.sample,
+        min_count=1,  # rare words are gone
         sg=1,
         workers=os.cpu_count() or 1,
     )
     model.build_vocab(texts)
-    words = sum(model.wv.get_vecattr(word, "count") for word in model.wv.index_to_key)
+    words = sum(map(len, texts))
 
     def turn() -> float:
         start = time.perf_counter()
@@ -97,15 +85,27 @@ def gensims(path: Path) -> Callable[[], float]:
     return turn
 
 
+def texts_of(config: Any) -> list[list[str]]:
+    """The texts as words, those that are rare left out: what ours learns from."""
+    from dl.data.load import load
+
+    info, splits = load(config.dataset)
+    vocabulary, train = info.features["token"].vocabulary, splits["train"].gather(np.arange(len(splits["train"])))
+    assert vocabulary is not None
+    parts = np.split(train["token"], np.flatnonzero(np.diff(train["text"])) + 1)
+    return [[vocabulary.names[token] for token in part] for part in parts]
+
+
 def measure(text: str, rounds: int) -> dict[str, Any]:
-    """Words a second of both, medians over the rounds; `ratio` is ours over gensim's."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(text).expanduser() if text else made(Path(folder))
-        if not path.is_file():
-            raise UserError(f"--text: there is no file {path}.")
-        we, they = ours(path), gensims(path)
-        we()  # compiles
-        pairs = [(we(), they()) for _ in range(rounds)]
+    """Words a second of both, medians over the rounds; `ratio` is ours over gensim's.
+
+    Args:
+        text: a text file, a text a line; "" is random words.
+        rounds: how often they take turns.
+    """
+    we, they = ours(configuration(text)), gensims(configuration(text))
+    we()  # compiles
+    pairs = [(we(), they()) for _ in range(rounds)]
     return {
         "case": "words",
         "words_per_second": statistics.median(a for a, _ in pairs),

@@ -78,3 +78,13 @@ def test_where_the_archives_are_missing(tmp_path):
     settings = ConfigDict({"name": "imdb_text", "splits": {"train": "train"}})
     with pytest.raises(UserError, match=r"imdb_train\.tsv\.xz"):
         load(settings, manual_dir=str(tmp_path))
+
+
+def test_random_words_are_as_frequent_as_zipf_says():
+    found = load(ConfigDict({"name": "random_words", "examples": 50_000, "kinds": 100, "splits": {"train": "train"}}))
+    tokens, texts = (found.splits["train"].features[name] for name in ("token", "text"))
+    shares = np.bincount(tokens, minlength=100) / 50_000
+    expected = 1 / np.arange(1, 101) / (1 / np.arange(1, 101)).sum()
+    assert shares == pytest.approx(expected, abs=0.005) and (np.bincount(texts) == 200).all()
+    with pytest.raises(UserError, match="at least 1"):
+        load(ConfigDict({"name": "random_words", "kinds": 0, "splits": {"train": "train"}}))

@@ -69,6 +69,7 @@ def test_a_stand_in_has_the_sizes_of_the_treebank(name, request):
     assert [len(known.splits[split]) for split in SPLITS] == [len(read.splits[split]) for split in SPLITS]
 
 
+@pytest.mark.slow
 def test_reviews(shared_data):
     settings = ConfigDict({"name": "imdb", "splits": {"validation": "validation"}, "most": 5_000})
     info, splits = load(settings, manual_dir=str(shared_data))

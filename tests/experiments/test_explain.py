@@ -406,10 +406,10 @@ def test_every_published_setting_is_explained_without_its_data(name, tmp_path):
     assert all(phase.flops_per_step > 0 for phase in found.phases)
 
 
-NAMES = ("mnist", "usps", "cifar10_subset", "tiny_shakespeare", "ptb", "omniglot", "an4", "fsdd", "fsdd_states")
+NAMES = ("mnist", "usps", "cifar10_subset", "tiny_shakespeare", "ptb", "omniglot", "an4", "fsdd")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, pytest.param("fsdd_states", marks=pytest.mark.slow)])
 def test_what_is_known_is_what_the_files_hold(name, shared_data):
     config = published(next(config for config in CONFIGS if published(config).dataset.name == name))
     config.dataset.update(size=(0, 0), fit="pad")

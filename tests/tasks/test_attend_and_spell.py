@@ -114,6 +114,7 @@ def _resources(experiment):
     return Resources(experiment.dataset.info)
 
 
+@pytest.mark.slow
 def test_tones_are_learned(tmp_path):
     config = get_config("smoke")
     config.update(steps=300, batch_size=16, steps_per_dispatch=20, log_every=100, eval_every=300, checkpoint_every=300)

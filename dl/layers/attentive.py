@@ -110,9 +110,9 @@ class InputFeedingLSTM(nn.Module):
             kernels.append(self.param(f"recurrent_kernel{number + 1}", blocks, (2 * size, 4 * size)).astype(self.dtype))
             bias = self.param(f"bias{number + 1}", lambda key: jnp.zeros(4 * size).at[size : 2 * size].set(1.0))
             taps.append((0 if number else x) + jnp.broadcast_to(bias.astype(self.dtype), (*x.shape[:2], 4 * size)))
-        kernels.append(self.param("output_kernel", initializer("glorot"), (width + size, size)).astype(self.dtype))
-        if "query_kernel" in parameters:
+        if "query_kernel" in parameters:  # kernels stand in the order in which a step takes their products
             kernels.append(parameters["query_kernel"])
+        kernels.append(self.param("output_kernel", initializer("glorot"), (width + size, size)).astype(self.dtype))
         taps += [jnp.zeros((*x.shape[:2], k.shape[1]), self.dtype) for k in kernels[self.layers :]]
         step = partial(_input_feeding_step, self.kind, self.window, size)
         given = {"memory": memory, "attention": dict(parameters)}
@@ -130,10 +130,11 @@ def _input_feeding_step(kind: str, window: int, size: int, given: Any, state: St
         c = nn.sigmoid(f) * c + nn.sigmoid(i) * jnp.tanh(g)
         below = nn.sigmoid(o) * jnp.tanh(c)
         new += [below, c]
-    last = len(layers) // 2
-    projected = product(last + 1, below) if "query_kernel" in given["attention"] else None
+    number, projected = len(layers) // 2, None
+    if "query_kernel" in given["attention"]:
+        number, projected = number + 1, product(number, below)
     context, weights = attend(kind, window, given["attention"], given["memory"], below, projected, before)
-    attentional = jnp.tanh(product(last, jnp.concatenate([context, below], axis=-1)))
+    attentional = jnp.tanh(product(number, jnp.concatenate([context, below], axis=-1)))
     return (jnp.concatenate([attentional, weights], axis=-1), *new)
 
 

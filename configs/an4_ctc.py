@@ -45,7 +45,7 @@ def small_data(config: ConfigDict) -> None:
     config.update(epochs=0.0, steps=24, batch_size=8, steps_per_dispatch=3, intervals="steps")
     config.update(log_every=6, eval_every=12, checkpoint_every=12)
     config.dataset.update(name="dial_tones", splits={"train": "train[:75%]", "validation": "train[75%:]", "test": "test"})
-    config.dataset.update(examples=60, buckets=2)
+    config.dataset.update(examples=60, buckets=1)
     config.dataset.sound = ConfigDict({"features": "mfcc", "deltas": 1, "normalise": True})
 
 

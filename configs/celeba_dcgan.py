@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=configs/celeba_dcgan.py --workdir=runs/celeba_dcgan --manual_dir=archives
 
-`archives/celeba_10k/celebA_10000_jpg.zip`, or the whole set as published, `archives/celeb_a/img_align_celeba.zip`; a folder of
+`archives/celeba_10k/celebA_10000_jpg.zip`, or the whole dataset, `archives/celeb_a/img_align_celeba.zip`; a folder of
 one's own images with --config.dataset.name=folder --config.dataset.path=... --config.dataset.fit=resize. The paper's faces were
 other ones (350,000 of 10,000 people), so there is no number to reach. Arithmetic on hand-picked samples: experiments.generate.
 Reached: docs/results.md.

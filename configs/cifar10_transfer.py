@@ -16,19 +16,24 @@ from dl.variants import vary
 HEAD = "model/conv10/.*"
 
 
+def transfer(weights: str, reinitialise: str, replicas: int) -> ConfigDict:
+    """What this experiment and configs/usps_transfer.py share: batches of 50, and Adam with a falling rate, from weights."""
+    config = base()
+    config.update(batch_size=50, replicas=replicas)
+    config.task.update(weights=weights, reinitialise=reinitialise)
+    config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"})
+    return config
+
+
 def get_config(variant: str = "") -> ConfigDict:
     """All layers move."""
-    config = base()
-    config.update(epochs=8.0, batch_size=50, log_every=40, eval_every=200, checkpoint_every=200, eval_batch_size=250)
-    config.replicas = 3
+    config = transfer("squeezenet_imagenet/squeezenet_v1.0_oihw_float32.npz", "", replicas=3)
+    config.update(epochs=8.0, log_every=40, eval_every=200, checkpoint_every=200, eval_batch_size=250)
     config.dataset.update(name="cifar10_subset", size=(64, 64), fit="resize")
     # What the published network takes: RGB in 0..255 less the mean colour.
     config.dataset.update(mean=(123 / 255, 117 / 255, 104 / 255), std=(1 / 255, 1 / 255, 1 / 255))
     config.augmentation = ConfigDict({"flip": {}})
     config.model = ConfigDict({"name": "squeezenet", "version": "1.0", "padding": 0})
-    config.task.weights = "squeezenet_imagenet/squeezenet_v1.0_oihw_float32.npz"
-    config.task.reinitialise = ""
-    config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"})
     config.optimizer.rules = rules(".*")
     return vary(config, VARIANTS, variant)
 
@@ -59,18 +64,27 @@ def linear(config: ConfigDict) -> None:
 
 def scratch(config: ConfigDict) -> None:
     """All layers, reinitialised."""
+    without_weights(config)
     config.epochs = 12.0
     config.dataset.update(mean=(0.494, 0.484, 0.448), std=(0.25, 0.25, 0.25))
-    config.task.weights = ""
+
+
+def without_weights(config: ConfigDict) -> None:
+    """All layers start at random and move at the full rate."""
+    config.task.update(weights="", reinitialise="")
     config.optimizer.rules = ()
+
+
+def visual_words(config: ConfigDict, count: int, cells: tuple[int, ...], stride: int) -> None:
+    """Bags of `count` visual words in so many cells to a side, for experiments.visual_words, of images at their own size."""
+    config.dataset.update(size=(0, 0))
+    config.model = ConfigDict({"name": "visual_words"})
+    config.task = ConfigDict({"name": "visual_words", "words": count, "cells": cells, "stride": stride})
 
 
 def words(config: ConfigDict) -> None:
     """Bags of visual words, for experiments.visual_words."""
-    config.dataset.update(size=(0, 0))
-    config.model = ConfigDict({"name": "visual_words"})
-    config.task = ConfigDict({"name": "visual_words", "words": 500, "cells": (2, 4), "stride": 2})
-    config.optimizer.rules = rules(".*")
+    visual_words(config, 500, (2, 4), 2)
 
 
 def smoke(config: ConfigDict) -> None:

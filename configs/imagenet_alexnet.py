@@ -1,4 +1,4 @@
-"""AlexNet on ImageNet: 40.7 % of the validation images wrong, 18.2 % in five guesses (Krizhevsky et al. 2012, table 2).
+"""AlexNet on ImageNet: 40.7 % top-1 and 18.2 % top-5 validation error (Krizhevsky et al. 2012, table 2).
 
     python -m experiments.train --config=configs/imagenet_alexnet.py --data_dir=PREPARED --workdir=runs/imagenet_alexnet
     python -m experiments.train --config=configs/imagenet_alexnet.py:halves --manual_dir=archives --workdir=runs/halves
@@ -12,7 +12,7 @@ epochs, flips, dropout of one half in fc6 and fc7.
 
 Deviations: windows of 79 % of the image (227 of 256 pixels, squared) in place of 224 in the central 256 x 256; no shift
 of colours along principal components; the centre alone for evaluation, not ten crops; weight decay on weights, not biases;
-the rate falls after 30, 60 and 80 epochs, where the paper's fell when the error stood still.
+the rate falls after 30, 60 and 80 epochs, where the paper's fell when the validation error stopped improving.
 """
 
 from ml_collections import ConfigDict

@@ -1,11 +1,11 @@
-"""ResNet-50 on ImageNet: 76.37 % of the validation images right after 100 epochs of batches of 1,024 (google/flax, README of
+"""ResNet-50 on ImageNet: 76.37 % validation accuracy after 100 epochs of batches of 1,024 (google/flax, README of
 examples/imagenet: TPU v3-8, 4.4 h; 76.27 % in mixed precision on 8 V100, 4.3 h).
 
     python -m experiments.train --config=configs/imagenet_resnet50.py --data_dir=PREPARED --workdir=runs/imagenet_resnet50
     python -m experiments.train --config=configs/imagenet_resnet50.py --manual_dir=archives --workdir=runs/imagenet_resnet50
     python -m experiments.train --config=configs/imagenet_resnet50.py:folder --config.dataset.path=FOLDER --workdir=runs/mine
 
-Not trained here: it has been run for some steps on small sets of the three forms. The first reads `imagenet2012` as TFDS
+Not trained here: it has been run for some steps on small datasets of the three forms. The first reads `imagenet2012` as TFDS
 prepares it, the second the original archives, the third `FOLDER/train/CLASS/*.JPEG` and `FOLDER/validation/CLASS/*.JPEG`.
 
 As published: the rate 0.1 for every 256 of the batch, 5 epochs of warm-up, then a cosine to 0; Nesterov's momentum 0.9; weight

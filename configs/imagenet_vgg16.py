@@ -1,4 +1,4 @@
-"""VGG-16 on ImageNet: 27.0 % of the validation images wrong, 8.8 % in five guesses
+"""VGG-16 on ImageNet: 27.0 % top-1 and 8.8 % top-5 validation error
 (Simonyan & Zisserman 2015, table 3, D, scale 256).
 
     python -m experiments.train --config=configs/imagenet_vgg16.py --data_dir=PREPARED --workdir=runs/imagenet_vgg16
@@ -12,7 +12,7 @@ memory and weights, and for trials of speed.
 
 Deviations: started as He et al. 2015 have it, not from a trained VGG-11; windows of 77 % of the image (224 of 256 pixels,
 squared); no shift of colours along principal components; the centre alone for evaluation; weight decay on weights, not biases;
-the rate falls after 25, 50 and 65 epochs, where the paper's fell when the error stood still.
+the rate falls after 25, 50 and 65 epochs, where the paper's fell when the validation error stopped improving.
 """
 
 from ml_collections import ConfigDict

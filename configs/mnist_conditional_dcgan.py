@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=configs/mnist_conditional_dcgan.py:quick --workdir=runs/mnist_conditional_dcgan
 
-With --config.task.classifier=DIR, a run of configs/mnist_lenet5_modern.py, that classifier judges the samples. Radford et al.
+With --config.task.classifier=DIR, a run of configs/mnist_lenet5_modern.py, it is the feature extractor. Radford et al.
 (appendix, nearest neighbour classification) classify the test images by the nearest of 50,000 labelled samples: 2.98 % error,
 where real images give 3.1 %. Here there are as many samples as test images, 10,000, for which it is harder. Reached:
 docs/results.md.

@@ -10,7 +10,7 @@ pairs), stopped when 20 of them bring no lower one-shot error on 10 other alphab
 Koch's own 400, `few_shot` all drawings of the ten test alphabets.
 
 Deviations: the paper searched for the layers' rates (1e-4 to 0.1), momenta (0 to 1) and penalties (0 to 0.1) and did not print
-what it found, so these are ours, with one momentum for all layers; 400 validation trials for 320; distortions are drawn anew
+what it found, so these are ours, with one momentum for all layers; 400 validation trials for 320; distortions are drawn again
 for each pair, not eight times beforehand, all components every time, with one scale for both axes; the two characters of a
 dissimilar pair are of one alphabet, as in the trials.
 

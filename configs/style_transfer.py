@@ -1,7 +1,7 @@
-"""A photograph in the style of a painting (Gatys, Ecker & Bethge 2016): the picture is the parameter.
+"""A photograph in the style of a painting (Gatys, Ecker & Bethge 2016): the image is the parameter.
 
     python -m experiments.train --config=configs/style_transfer.py:quick --workdir=runs/night --manual_dir=archives
-    python -m experiments.stylize --content=photo.jpg --style=painting.jpg --out=picture.png           (for one's own pictures)
+    python -m experiments.stylize --content=photo.jpg --style=painting.jpg --out=image.png           (for one's own images)
 
 The published setting is VGG-19 at 512 pixels with L-BFGS, from noise, with their layers and their ratio of content to style,
 1e-3. Its weights are torchvision's, put at `vgg19/vgg19.safetensors` in --manual_dir. Deviations: they rescaled the network, so
@@ -24,7 +24,7 @@ STYLE = "style_images/inputs.zip/starry_night.jpg"
 def get_config(variant: str = "") -> ConfigDict:
     """As published."""
     config = base()
-    # A picture is one example; batches are empty.
+    # An image is one example; batches are empty.
     config.update(steps=500, batch_size=1, log_every=10, eval_every=100, checkpoint_every=100, eval_batch_size=1)
     config.mesh.data = 1
     config.dataset.update(name="nothing", splits={"train": "train", "test": "test"})

@@ -6,14 +6,14 @@
     python -m experiments.visual_words --config=configs/usps_transfer.py:words --workdir=runs/usps_words
 
 The first makes the LeNet to start from; --config.task.weights names another run. `--config.dataset.splits.train='train[:1000]'`
-takes more of the 7,291 labelled digits than the 200 here. Both sets are padded to 32x32, which leaves the digits of one at 20
-pixels and those of the other at 16. No published figure: what is compared is the order of the rows, in docs/transfer.md. Two
+takes more of the 7,291 labelled digits than the 200 here. Both are padded to 32x32, which leaves the digits of one dataset at
+20 pixels and those of the other at 16. No published figure: what is compared is the order of the rows, in docs/transfer.md. Two
 cores: seconds a row.
 """
 
 from ml_collections import ConfigDict
 
-from dl.config import base
+from configs.cifar10_transfer import transfer, visual_words, without_weights
 from dl.variants import vary
 
 HEAD = "model/dense3/.*"
@@ -22,15 +22,11 @@ BODY = {"pattern": "model/(?!dense3).*", "learning_rate_scale": 0.1}
 
 def get_config(variant: str = "") -> ConfigDict:
     """All layers move, those before the new head at a tenth of its rate."""
-    config = base()
-    config.update(steps=1000, batch_size=50, steps_per_dispatch=20, log_every=100, eval_every=500, checkpoint_every=500)
-    config.replicas = 5
+    config = transfer("runs/mnist_lenet5_modern_quick", HEAD, replicas=5)
+    config.update(steps=1000, steps_per_dispatch=20, log_every=100, eval_every=500, checkpoint_every=500)
     config.dataset.update(name="usps", splits={"train": "train[:200]", "test": "test"})
     config.dataset.update(size=(32, 32), mean=(0.1307,), std=(0.3081,))
     config.model = ConfigDict({"name": "lenet5_modern"})
-    config.task.weights = "runs/mnist_lenet5_modern_quick"
-    config.task.reinitialise = HEAD
-    config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"})
     config.optimizer.rules = ({"pattern": HEAD}, BODY)
     return vary(config, VARIANTS, variant)
 
@@ -48,16 +44,12 @@ def linear(config: ConfigDict) -> None:
 
 def scratch(config: ConfigDict) -> None:
     """All layers, reinitialised."""
-    config.task.update(weights="", reinitialise="")
-    config.optimizer.rules = ()
+    without_weights(config)
 
 
 def words(config: ConfigDict) -> None:
     """Bags of visual words, for experiments.visual_words."""
-    config.dataset.update(size=(0, 0))
-    config.model = ConfigDict({"name": "visual_words"})
-    config.task = ConfigDict({"name": "visual_words", "words": 200, "cells": (1, 2), "stride": 1})
-    config.optimizer.rules = ({"pattern": HEAD}, BODY)
+    visual_words(config, 200, (1, 2), 1)
 
 
 def smoke(config: ConfigDict) -> None:

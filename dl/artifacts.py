@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Images(NamedTuple):
-    """A grid of pictures. `pixels` [N, H, W, C], float 0..1 or uint8, C = 1 or 3; one caption a picture, or none."""
+    """A grid of images. `pixels` [N, H, W, C], float 0..1 or uint8, C = 1 or 3; one caption per image, or none."""
 
     pixels: np.ndarray
     captions: Sequence[str] = ()

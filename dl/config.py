@@ -26,6 +26,7 @@ def base() -> ConfigDict:
             "microbatches": 1,  # gradients of so many equal parts of the batch are averaged before an update
             "steps_per_dispatch": 1,  # steps that one call of the compiled program takes
             "dtype": "float32",  # of the computation; parameters are always float32
+            "deterministic": True,  # on GPUs: no operation whose result may differ from run to run (docs/architecture.md)
             "ema": 0.0,  # decay of the exponential moving average of the parameters; 0 is none
             "dataset": {
                 "name": "digits",
@@ -66,7 +67,6 @@ def base() -> ConfigDict:
             "early_stopping": {"metric": "", "patience": 0},  # evaluations without improvement
             "reference": {  # the published result to be measured against
                 "metric": "",
-                "mode": "min",
                 "value": 0.0,
                 "source": "",
                 "dataset": "",  # what it was measured on (see `measured_on`); programs fill it in from the published setting
@@ -91,7 +91,7 @@ OPEN = ("dataset.splits.",)
 # Keys that a model, task or optimizer got after results were kept, with the value that stands for what was done before.
 LATER: dict[str, Any] = {"task.dropout": 0.0}
 # Keys that were there when runs were kept, and say nothing any more.
-REMOVED = ("best.mode", "early_stopping.mode")
+REMOVED = ("best.mode", "early_stopping.mode", "reference.mode")
 # Keys that had another name when runs were kept.
 RENAMED = {"task.anew": "task.reinitialise"}
 
@@ -185,7 +185,7 @@ def reference(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
 
 # Overrides that leave a setting the published one.
 UNIMPORTANT = {"seed", "replicas", "replicate", "steps_per_dispatch", "log_every", "eval_every", "eval_batch_size"}
-UNIMPORTANT |= {"checkpoint_every", "dataset.workers"}
+UNIMPORTANT |= {"checkpoint_every", "dataset.workers", "deterministic"}
 
 
 def cite(config: ConfigDict, published: ConfigDict, variant: str, overrides: Mapping[str, Any]) -> None:
@@ -194,7 +194,7 @@ def cite(config: ConfigDict, published: ConfigDict, variant: str, overrides: Map
     Args:
         config: the configuration as it will be used.
         published: what its file returns without a variant: the setting that the reference is of.
-        variant: of the configuration.
+        variant: variant of the configuration.
         overrides: flat keys that were changed by flags. Whoever gives a reference by flags means it for the data given.
     """
     if not config.reference.get("metric"):

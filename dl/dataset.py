@@ -33,14 +33,15 @@ class Feature(NamedTuple):
     """What is known of one feature before any data is seen.
 
     kind: see `Kind`.
-    shape: of one example, after resizing and padding. None is an axis whose length differs between examples: the feature is
-        ragged, and a batch has it padded, beside its length `NAME_length` (`dl.data.ragged`).
-    vocabulary: of tokens.
-    num_classes: of a class or a label map; 0 where it is not known.
+    shape: shape of one example, after resizing and padding. None is an axis whose length differs between examples: the
+        feature is ragged, and a batch has it padded, beside its length `NAME_length` (`dl.data.ragged`).
+    vocabulary: symbols of tokens.
+    num_classes: number of classes of a class or a label map; 0 where it is not known.
     class_names: as many as classes, or empty.
     image: the image with which this feature is resized and augmented: that on which a label map, boxes or points lie (`image`,
         where none is named), or another one that an image must stay aligned with (itself, where none is named).
     void: the class that a label map has outside of its image.
+    rate: of frames, how many there are a second; 0 where it is not known.
     """
 
     kind: Kind
@@ -50,6 +51,12 @@ class Feature(NamedTuple):
     class_names: tuple[str, ...] = ()
     image: str = ""
     void: int = 255
+    rate: float = 0.0
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the first axis differs between examples; images and label maps of several sizes are brought to one."""
+        return self.kind not in (Kind.IMAGE, Kind.LABEL_MAP) and None in self.shape[:1]
 
 
 Features = Mapping[str, Feature]
@@ -109,7 +116,7 @@ def labelled_images(name: str, shape: tuple[int, ...], num_classes: int, class_n
 class Resources(NamedTuple):
     """What a task is built from besides its configuration.
 
-    info: of the data, as batches of plain examples have them.
+    info: description of the data, as batches of plain examples have them.
     first: so many -> the first examples of the training split, prepared as for evaluation, on the host; for initial values that
         are computed from data. None where no split is called `train`.
     manual_dir: the folder of archives, if one was given, for a task that reads files of its own.
@@ -165,7 +172,7 @@ class Stored(Source, Protocol):
 
 
 class Encoded(Source, Protocol):
-    """A source of image files, of which `dl.data.cropping` decodes no more than it needs. `channels` are 1 or 3."""
+    """A source of image files, of which `dl.data.cropping` decodes no more of `image` than it needs. `channels` are 1 or 3."""
 
     channels: int
 

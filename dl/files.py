@@ -1,6 +1,7 @@
 """Files that a person may have damaged, cut short or put something else in place of: one line says which and how."""
 
 import json
+import stat
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,8 +15,9 @@ def read_text(path: Path) -> str:
     """The text in a file.
 
     Raises:
-        UserError: it is missing, unreadable, a folder, or not UTF-8.
+        UserError: it is missing, unreadable, a folder, a pipe or a device, or not UTF-8.
     """
+    check_regular(path)
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -26,6 +28,22 @@ def read_text(path: Path) -> str:
         raise UserError(f"cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is damaged: byte {error.start} is not UTF-8 text.") from error
+
+
+def check_regular(path: Path) -> None:
+    """Whether what is there, if anything, is a file or a folder; a pipe would be waited for.
+
+    Raises:
+        UserError: it is something else, or a link that leads to itself.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}.") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UserError(f"{path} is a pipe or a device, and should be a file.")
 
 
 def read_json(path: Path, kind: type[T]) -> T:

@@ -161,7 +161,7 @@ def per_replica(function: Callable[..., Any], mesh: Mesh, how: str, each: Sequen
     batched operation for all, faster for small models on an accelerator).
 
     Args:
-        function: of one replica; its results get a leading replica axis.
+        function: function of one replica; its results get a leading replica axis.
         mesh: the mesh.
         how: `"unroll"` or `"vmap"`.
         each: for each argument, whether it has a leading replica axis (True) or is shared.
@@ -201,7 +201,7 @@ def to_host(tree: Tree, mesh: Mesh) -> Tree:
     """The arrays on the host, one leaf after another, so that no device holds more than one of them whole.
 
     Args:
-        tree: of global arrays. With several processes all of them call this, and all get everything.
+        tree: pytree of global arrays. With several processes all of them call this, and all get everything.
         mesh: on which the arrays lie.
     """
     whole = jax.jit(lambda leaf: leaf, out_shardings=replicated(mesh))

@@ -22,7 +22,7 @@ def problem(found: str, root: Path = ROOT) -> str | None:
 
     Args:
         found: as `commit` returned it.
-        root: of the repository.
+        root: folder of the repository.
     """
     if found == UNKNOWN:
         return "its commit is unknown: it was made outside a checkout, or without git"

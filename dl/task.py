@@ -20,6 +20,8 @@ Tree = Any  # a pytree of arrays
 Batch = Mapping[str, jax.Array]  # arrays whose leading axis is the example
 Pair = tuple[jax.Array, jax.Array]  # (sum, count): a mean that adds up exactly over batches, microbatches and steps
 Metrics = dict[str, Pair]
+Outcome = tuple[Pair, tuple[Tree, Metrics]]  # what a loss gives: (sum, count), the variables after the step, metrics
+Measurement = tuple[Tree, dict[str, jax.Array]]  # what the step of an evaluator gives: sums, outputs of each example
 
 
 def divided(pair: Pair) -> jax.Array:
@@ -40,7 +42,7 @@ class Objective(NamedTuple):
         be cut into microbatches.
     """
 
-    loss: Callable[[Tree, Tree, Batch, jax.Array], tuple[Pair, tuple[Tree, Metrics]]]
+    loss: Callable[[Tree, Tree, Batch, jax.Array], Outcome]
     groups: tuple[str, ...]
     optimizer: optax.GradientTransformation
     whole_batch: bool = False
@@ -98,7 +100,7 @@ class Evaluator(NamedTuple):
     splits: where; () is every split that no phase trains on.
     """
 
-    step: Callable[[Tree, Tree, Batch, jax.Array], tuple[Tree, dict[str, jax.Array]]]
+    step: Callable[[Tree, Tree, Batch, jax.Array], Measurement]
     metrics: Mapping[str, Metric]
     finish: Callable[[Any, Mapping[str, np.ndarray]], Mapping[str, float]] = means
     every: int = 1

@@ -49,10 +49,10 @@ def jax_step(config: ConfigDict) -> tuple[Callable[[], Any], int]:
 
     experiment = assemble(config)
     fed = feeds(experiment.task.phases, experiment.streams(), experiment.mesh, config.steps_per_dispatch)
-    target = experiment.target()
-    taken = compile_dispatches(experiment, fed, target)[0]
+    creation = experiment.creation()
+    taken = compile_dispatches(experiment, fed, creation.target)[0]
     batch, count = fed[0].read(0, config.steps_per_dispatch), jax.device_put(np.int32(config.steps_per_dispatch))
-    constants, state = fed[0].constants(), experiment.initial_state(target)
+    constants, state = fed[0].constants(), creation.make()
 
     def step() -> Any:
         nonlocal state

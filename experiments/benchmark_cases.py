@@ -1,6 +1,6 @@
 """The cases of `experiments.benchmark`: a configuration of ours, and the PyTorch step that does the same.
 
-Data are random: nothing is downloaded, and the time of a step does not depend on what is in the pictures.
+Data are random: nothing is downloaded, and the time of a step does not depend on what is in the images.
 """
 
 import itertools

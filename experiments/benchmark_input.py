@@ -30,9 +30,9 @@ def images(folder: Path, shape: tuple[int, int], count: int = GENERATED) -> list
     """Writes JPEGs (quality 90) of `shape` (height, width), windows of two photographs enlarged, into a new folder."""
     from PIL import Image
 
-    from dl.data import pictures
+    from dl.data import image_files
 
-    photographs = [Image.fromarray((255 * pictures.read(name)).astype(np.uint8)) for name in pictures.BUNDLED]
+    photographs = [Image.fromarray((255 * image_files.read(name)).astype(np.uint8)) for name in image_files.BUNDLED]
     rng = random.Random(0)
     paths = []
     for number in range(count):

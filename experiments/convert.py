@@ -8,7 +8,7 @@
 Reads `.pth`, `.pt`, `.safetensors` and `.npz` with torchvision's names, a folder that it wrote, or the workdir of any run.
 Nothing in a file is executed. Writes a file of one of these kinds: with torchvision's names where it has the architecture, so
 that PyTorch's `load_state_dict` takes it, else with ours and PyTorch's axes (`dl/interop/own.py`). Beside it stands a `.json`
-with the model's settings, its pictures and classes; a folder gets `weights.safetensors` and `weights.json`. Of classifiers,
+with the model's settings, its images and classes; a folder gets `weights.safetensors` and `weights.json`. Of classifiers,
 `experiments.predict --weights=...` takes either; of another run, the `.json` has the configuration.
 """
 
@@ -72,11 +72,11 @@ def load(
     Args:
         source: its path.
         model: its name; None where a record says it.
-        settings: of the model.
-        checkpoint: of a run, "latest" or "best".
-        replica: of a run.
+        settings: settings of the model.
+        checkpoint: which one of a run, "latest" or "best".
+        replica: replica of a run.
         classes: a file of class names, in place of those that are known.
-        data_dir: of a run's data; by default where the training found them.
+        data_dir: folder of a run's data; by default where the training found them.
         manual_dir: likewise.
 
     Raises:
@@ -142,11 +142,11 @@ def described(found: Any) -> str:
 
     count = sum(leaf.size for leaf in jax.tree.leaves(found.variables["params"]))
     size = "x".join(map(str, found.shape))
-    return f"{found.name}, {count:,} parameters, {found.num_classes} classes, pictures of {size}"
+    return f"{found.name}, {count:,} parameters, {found.num_classes} classes, images of {size}"
 
 
 def differences(found: Any) -> list[str]:
-    """What PyTorch must be told, since a state dict does not say it: other settings and pictures than torchvision's."""
+    """What PyTorch must be told, since a state dict does not say it: other settings and images than torchvision's."""
     import numpy as np
 
     from dl.interop import published
@@ -165,7 +165,7 @@ def differences(found: Any) -> list[str]:
     alike = len(found.mean) == len(usual.mean) and np.allclose([found.mean, found.std], [usual.mean, usual.std], atol=1e-3)
     if not alike:
         mean, std = (tuple(round(float(v), 4) for v in values) for values in (found.mean, found.std))
-        lines.append(f"pictures in 0..1 are standardised with mean={mean} and std={std}.")
+        lines.append(f"images in 0..1 are standardised with mean={mean} and std={std}.")
     return lines
 
 

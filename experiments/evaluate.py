@@ -9,6 +9,7 @@ Prints the metrics, mean and standard deviation over the replicas; `--json` prin
 
 import ast
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ def main(argv: list[str]) -> None:
     from dl.training.workdir import read_config, statistics
 
     workdir = Path(FLAGS.workdir).absolute()
-    config = override(read_config(workdir), FLAGS.set)
+    config = read_config(workdir)
+    said = override(config, FLAGS.set)
     step, metrics = evaluate(config, workdir, FLAGS.split, FLAGS.checkpoint, FLAGS.ema, FLAGS.data_dir, FLAGS.manual_dir)
     numbers = {name: statistics(values) for name, values in metrics.items()}
+    program.tell(said, sys.stderr if FLAGS.json else None)
     if FLAGS.json:
         print(json.dumps({"step": step, "split": FLAGS.split, "checkpoint": FLAGS.checkpoint, **numbers}))
         return
@@ -38,23 +41,34 @@ def main(argv: list[str]) -> None:
         print(f"  {name:20s} {n['mean']:.6g}" + (f" ± {n['std']:.3g}" if len(n["values"]) > 1 else ""))
 
 
-def override(config: ConfigDict, settings: list[str]) -> ConfigDict:
-    """The configuration with KEY=VALUE changes, as of `--config.KEY=VALUE` in training.
+def override(config: ConfigDict, settings: list[str]) -> list[str]:
+    """Makes the changes KEY=VALUE in a configuration, as `--config.KEY=VALUE` does in training: a name takes its own settings.
+
+    Returns:
+        For each name that another one replaces, a sentence with the settings that went with it.
 
     Raises:
         UserError: no such key, or a value of another type.
     """
+    from dl.training.settings import assign, prepare
+
+    given: dict[str, Any] = {}
     for setting in settings:
-        key, _, text = setting.partition("=")
-        try:
-            value: Any = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text
-        try:
-            config.update_from_flattened_dict({key: value})
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise UserError(f"--set {setting}: {error}") from error
-    return config
+        key, equals, text = setting.partition("=")
+        if not key or not equals:
+            raise UserError(f"--set {setting}: give KEY=VALUE, such as test_time.samples=16.")
+        given[key] = value_of(text)
+    said = prepare(config, {key: str(value) for key, value in given.items()})
+    assign(config, given, "--set")
+    return said
+
+
+def value_of(text: str) -> Any:
+    """A Python literal, or else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 def evaluate(
@@ -69,13 +83,13 @@ def evaluate(
     """The metrics of a checkpoint on a split: (step, name -> [replicas]).
 
     Args:
-        config: of the run; mesh, test-time augmentation and data may differ from those of the training.
-        workdir: of the run.
+        config: configuration of the run; mesh, test-time augmentation and data may differ from those of the training.
+        workdir: folder of the run.
         split: a key of `config.dataset.splits`, or a slice of the dataset in TFDS's syntax.
         which: "latest" or "best".
         ema: whether the moving average of the parameters is evaluated, where the run kept one.
-        data_dir: of prepared sets; by default where the training found them.
-        manual_dir: of archives; likewise.
+        data_dir: folder of prepared datasets; by default where the training found them.
+        manual_dir: folder of archives; likewise.
 
     Raises:
         UserError: no checkpoint, or no such split.

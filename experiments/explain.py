@@ -30,10 +30,10 @@ def main(argv: list[str]) -> None:
     from dl.training.explain import assemble_known, explain
 
     experiment, without = assemble_known(FLAGS.config, FLAGS.data_dir, FLAGS.manual_dir)
+    explanation = explain(experiment)
     if without:
         files = ", ".join(f"config.task.{key}" for key in without)
-        print(f"note: explained without the files of {files}, which are not there.", file=sys.stderr)
-    explanation = explain(experiment)
+        program.tell([f"explained without the files of {files}, which are not there."], sys.stderr)
     if FLAGS.json:
         print(json.dumps(as_json(explanation)))
     else:
@@ -51,6 +51,8 @@ def show(explanation: "Explanation") -> None:
     from dl.report import console
 
     console.show(_layers(explanation), _phases(explanation), _sharding(explanation))
+    if any(phase.shapes > 1 for phase in explanation.phases):
+        print("Examples differ in length: examples and FLOPs a step are averages, layers are those of the first step's length.")
     print("FLOPs: 2 a multiply-add, 1 any other operation. Each layer's numbers are its own, without the layers inside it.")
     memory = f"{_bytes(explanation.activation_bytes)} of activations, {_bytes(4 * explanation.parameters)} of parameters"
     print(f"Forward pass of one example: {memory}.")
@@ -73,12 +75,13 @@ def _layers(explanation: "Explanation") -> Columns:
 
 
 def _phases(explanation: "Explanation") -> Columns:
-    title = f"Phases: {explanation.batch_size:,} examples a step; forward, backward and update"
-    rows = [
-        (str(number), f"{phase.steps:,}", ", ".join(phase.objectives), phase.stream, f"{phase.flops_per_step:,}")
-        for number, phase in enumerate(explanation.phases, 1)
-    ]
-    return Columns(title, (">phase", ">steps", "objectives of a step", "stream", ">FLOPs a step"), rows)
+    names = (">phase", ">steps", "objectives of a step", "stream", ">examples a step", ">FLOPs a step")
+    rows = []
+    for number, phase in enumerate(explanation.phases, 1):
+        examples = f"{phase.examples:,.1f}".removesuffix(".0")
+        objectives = ", ".join(phase.objectives)
+        rows.append((str(number), f"{phase.steps:,}", objectives, phase.stream, examples, f"{phase.flops_per_step:,}"))
+    return Columns("Phases: forward, backward and update", names, rows)
 
 
 def _sharding(explanation: "Explanation") -> Columns:

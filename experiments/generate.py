@@ -1,4 +1,4 @@
-"""What a trained run makes: text from a language model, pictures from a generator.
+"""What a trained run makes: text from a language model, images from a generator.
 
     python -m experiments.generate --workdir=runs/shakespeare --prompt="ROMEO:" --temperature=0.8 --samples=4 --seed=1
     python -m experiments.generate --workdir=runs/shakespeare --temperature=0 --out=samples.html
@@ -6,8 +6,8 @@
     python -m experiments.generate --workdir=runs/faces --interpolate=3-17,5-8 --out=between.png
     python -m experiments.generate --workdir=runs/faces --arithmetic="3,8,12 - 1,5,9 + 2,4,7" --out=arithmetic.png
 
-Text is printed. `--out` writes a page with all that was made (pictures with their numbers), or, where it ends in .txt, the
-text alone, or, where it ends in .png, the grid of pictures alone. The same flags and seed make the same, so that a sample keeps
+Text is printed. `--out` writes a page with all that was made (images with their numbers), or, where it ends in .txt, the
+text alone, or, where it ends in .png, the grid of images alone. The same flags and seed make the same, so that a sample keeps
 its number. Flags that the run's task has no use for are refused.
 """
 
@@ -24,8 +24,8 @@ from experiments import program
 FLAGS = flags.FLAGS
 # Settings of the generators; those not given take their defaults.
 TEXT = ("prompt", "length", "temperature", "top_k")
-PICTURES = ("labels", "interpolate", "way", "arithmetic")
-SETTINGS = ("samples", *TEXT, *PICTURES)
+IMAGES = ("labels", "interpolate", "way", "arithmetic")
+SETTINGS = ("samples", *TEXT, *IMAGES)
 
 
 def main(argv: list[str]) -> None:
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
     if texts:
         print(whole)
     if len(texts) < len(made) and not FLAGS.out:
-        raise UserError("this run makes more than text: give --out=FILE.html (or FILE.png for pictures) to see it.")
+        raise UserError("this run makes more than text: give --out=FILE.html (or FILE.png for images) to see it.")
     if FLAGS.out:
         print(write(Path(FLAGS.out), whole, made))
 
@@ -57,14 +57,14 @@ def generate(
     """What the run in a workdir makes.
 
     Args:
-        workdir: of the run.
-        settings: of its generator (a name of `dl.generation`), e.g. `samples`.
-        seed: of all that is drawn.
+        workdir: folder of the run.
+        settings: settings of its generator (a name of `dl.generation`), e.g. `samples`.
+        seed: seed of all that is drawn.
         which: checkpoint, "latest" or "best".
         ema: whether to take the moving average of the parameters, where there is one.
-        replica: of the run.
-        data_dir: of prepared sets; by default where the training found them.
-        manual_dir: of archives; likewise.
+        replica: replica of the run.
+        data_dir: folder of prepared datasets; by default where the training found them.
+        manual_dir: folder of archives; likewise.
 
     Raises:
         UserError: no such run or checkpoint, a task that makes nothing, or a setting that its generator does not know.
@@ -84,7 +84,7 @@ def generate(
 
 
 def write(path: Path, text: str, made: Mapping[str, Artifact]) -> Path:
-    """A page with all artifacts, or the text alone in a file that ends in .txt, the pictures alone in .png; returns the file.
+    """A page with all artifacts, or the text alone in a file that ends in .txt, the images alone in .png; returns the file.
 
     Raises:
         UserError: it can't be written.
@@ -94,10 +94,10 @@ def write(path: Path, text: str, made: Mapping[str, Artifact]) -> Path:
     from dl.report import montage, page
 
     if path.suffix == ".png":
-        pictures = [artifact for artifact in made.values() if isinstance(artifact, Images)]
-        if len(pictures) != 1:
-            raise UserError(f"{path}: this run makes {len(pictures)} grids of pictures; give --out=FILE.html.")
-        return montage.save(path, pictures[0])
+        grids = [artifact for artifact in made.values() if isinstance(artifact, Images)]
+        if len(grids) != 1:
+            raise UserError(f"{path}: this run makes {len(grids)} grids of images; give --out=FILE.html.")
+        return montage.save(path, grids[0])
     if path.suffix == ".txt":
         return page.save(path, text + "\n")
     blocks = {"Samples": "".join(page.artifact_section(name, "", artifact) for name, artifact in made.items())}
@@ -111,14 +111,14 @@ if __name__ == "__main__":
     flags.DEFINE_enum("checkpoint", "latest", ["latest", "best"], "Which checkpoint.")
     flags.DEFINE_bool("ema", True, "Take the moving average of the parameters, where the run kept one.")
     flags.DEFINE_integer("replica", 0, "Which replica of the run.", lower_bound=0)
-    flags.DEFINE_string("out", "", "A page (.html), text (.txt) or pictures (.png) to write.")
+    flags.DEFINE_string("out", "", "A page (.html), text (.txt) or images (.png) to write.")
     flags.DEFINE_integer("samples", None, "How many to make.")
     flags.DEFINE_string("prompt", None, "Text: where each sample begins.")
     flags.DEFINE_integer("length", None, "Text: characters or words after the prompt.")
     flags.DEFINE_float("temperature", None, "Text: divides the logits; 0 takes the likeliest symbol.")
     flags.DEFINE_integer("top_k", None, "Text: draw among the likeliest so many symbols; 0 is all.")
-    flags.DEFINE_string("labels", None, "Pictures: classes for a conditional generator, in turn, such as 0,1,2.")
-    flags.DEFINE_string("interpolate", None, "Pictures: a row from one sample to another for each pair, such as 0-5,7-2.")
-    flags.DEFINE_enum("way", None, ["slerp", "lerp"], "Pictures: --interpolate along the sphere (the default) or straight.")
-    flags.DEFINE_string("arithmetic", None, "Pictures: groups of samples, such as '3,8,12 - 1,5,9 + 2,4,7'.")
+    flags.DEFINE_string("labels", None, "Images: classes for a conditional generator, in turn, such as 0,1,2.")
+    flags.DEFINE_string("interpolate", None, "Images: a row from one sample to another for each pair, such as 0-5,7-2.")
+    flags.DEFINE_enum("way", None, ["slerp", "lerp"], "Images: --interpolate along the sphere (the default) or straight.")
+    flags.DEFINE_string("arithmetic", None, "Images: groups of samples, such as '3,8,12 - 1,5,9 + 2,4,7'.")
     program.run(main)

@@ -1,4 +1,4 @@
-"""Looks inside a trained classifier: what it sees in pictures, what its features are, what deceives it.
+"""Looks inside a trained classifier: what it sees in images, what its features are, what deceives it.
 
     python -m experiments.inspect --workdir=runs/lenet5 digit.png
     python -m experiments.inspect --workdir=runs/lenet5 --split=test --examples=4
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
 
 
 def loaded() -> "tuple[Network, int]":
-    """The network, and the shorter side that pictures are scaled to before their middle is cut out.
+    """The network, and the shorter side that images are scaled to before their middle is cut out.
 
     Raises:
         UserError: it can't be loaded, or its class names are not as many as its classes.
@@ -94,7 +94,7 @@ def looked_at(names: list[str], network: "Network", resize: int) -> "tuple[list[
     found = [subjects.from_file(name, network, resize, FLAGS.manual_dir) for name in names]
     if not FLAGS.workdir:
         if not found:
-            raise UserError("give the pictures to look at: python -m experiments.inspect ... IMAGE...")
+            raise UserError("give the images to look at: python -m experiments.inspect ... IMAGE...")
         return found, []
     from dl.training.restored import folders
 

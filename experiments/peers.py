@@ -103,7 +103,7 @@ def join(coordinator: str, number: int) -> str:
 
     Args:
         coordinator: HOST:PORT of the first process.
-        number: of this one.
+        number: index of this process.
 
     Returns:
         The address that JAX is to take for its coordinator, in this process alone.

@@ -1,10 +1,10 @@
-"""Says what is on pictures: the likeliest classes of each, with their probabilities.
+"""Says what images show: the likeliest classes of each, with their probabilities.
 
     python -m experiments.predict --model=resnet50 --weights=resnet50.pth --classes=synset_words.txt photo.jpg scan.png
     python -m experiments.predict --weights=weights/resnet50 photo.jpg          a folder of experiments.convert
     python -m experiments.predict --workdir=runs/cifar10_resnet20 cat.png       a run
 
-Pictures are JPEG, PNG, PNM or BMP of any kind: 16 bits, CMYK, palettes, greys, transparency (over white), turned by their EXIF;
+Images are JPEG, PNG, PNM or BMP of any kind: 16 bits, CMYK, palettes, greys, transparency (over white), turned by their EXIF;
 `china` and `flower` are scikit-learn's photographs. As in the published evaluations, the shorter side becomes 256 pixels and a
 square of 224 (227 for Caffe's SqueezeNet) is cut out of the middle; --side=N cuts out another.
 """
@@ -22,9 +22,9 @@ FLAGS = flags.FLAGS
 
 
 def main(argv: list[str]) -> None:
-    """Prints a table for each picture."""
+    """Prints a table for each image."""
     if not argv[1:]:
-        raise UserError("which pictures? Give their paths after the flags; `china` is a photograph that is always there.")
+        raise UserError("which images? Give their paths after the flags; `china` is a photograph that is always there.")
     if bool(FLAGS.weights) == bool(FLAGS.workdir):
         raise UserError("give --weights=FILE, with its --model, or --workdir=DIR of a run.")
     program.start_jax()
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
     )
     for name, ranked in zip(argv[1:], predict(found, argv[1:], FLAGS.top, FLAGS.side, FLAGS.manual_dir), strict=True):
         if FLAGS.json:
-            print(json.dumps({"picture": name, "classes": [{"name": n, "probability": p} for n, p in ranked]}))
+            print(json.dumps({"image": name, "classes": [{"name": n, "probability": p} for n, p in ranked]}))
             continue
         print(name)
         for label, probability in ranked:
@@ -55,27 +55,27 @@ def main(argv: list[str]) -> None:
 def predict(
     found: Any, names: list[str], top: int = 5, side: int | None = None, manual_dir: str | None = None
 ) -> list[list[tuple[str, float]]]:
-    """For each picture, its `top` likeliest classes, (name, probability), the likeliest first.
+    """For each image, its `top` likeliest classes, (name, probability), the likeliest first.
 
     Args:
         found: a `dl.interop.classifier.Classifier`.
-        names: of pictures, see `dl.data.pictures`.
-        top: how many classes.
-        side: of the square to look at; None for the network's own.
-        manual_dir: a folder to look for pictures in, too.
+        names: names of the images, see `dl.data.image_files`.
+        top: number of classes shown.
+        side: side of the square to look at in pixels; None for the network's own.
+        manual_dir: a folder to look for images in, too.
 
     Raises:
-        UserError: a picture is missing or can't be decoded, or the network can't take images of that size.
+        UserError: an image is missing or can't be decoded, or the network can't take images of that size.
     """
     import jax
     import numpy as np
 
-    from dl.data import pictures
+    from dl.data import image_files
 
     shape, resize = found.shape, found.resize
     if side:
         shape, resize = (side, side, shape[2]), round(side * resize / min(shape[:2]))
-    chosen = [pictures.central(pictures.read(name, manual_dir=manual_dir), shape, resize) for name in names]
+    chosen = [image_files.central(image_files.read(name, manual_dir=manual_dir), shape, resize) for name in names]
     variables = jax.device_put(found.variables)
 
     @jax.jit
@@ -101,5 +101,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Folder of a run that trained a classifier.")
     flags.DEFINE_integer("top", 5, "How many classes to print.", lower_bound=1)
     flags.DEFINE_integer("side", None, "Of the square that is cut out of the middle, in pixels.", lower_bound=1)
-    flags.DEFINE_bool("json", False, "Print JSON, one line a picture.")
+    flags.DEFINE_bool("json", False, "Print JSON, one line per image.")
     program.run(main)

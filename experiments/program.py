@@ -1,14 +1,15 @@
 """What every program shares: flags, one-line errors, JAX set up before its first use."""
 
 import importlib.util
+import io
 import itertools
 import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -18,21 +19,43 @@ from dl.errors import UserError
 from experiments import config_file, peers
 
 FLAGS = flags.FLAGS
+DETERMINISTIC = "xla_gpu_deterministic_ops"
 FOLDERS = ("workdir", "data_dir", "manual_dir")  # an empty name would be the current folder
 
 
 def run(main: Callable[[list[str]], None]) -> None:
-    """Parses the flags and runs `main(arguments)`; a `UserError` becomes one line on stderr and exit code 1."""
+    """Parses the flags and runs `main(arguments)`; a `UserError` becomes one line on stderr and exit code 1.
+
+    What the flags make a program say first, such as settings that are dropped, goes to stdout; where `--json` wants that for
+    itself, to stderr at the end.
+    """
     logging.set_verbosity(logging.FATAL)  # Orbax tells of every folder that it makes, and of errors that it raises as well
     sys.unraisablehook = _tell
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names of files whose bytes are no UTF-8
+    said: list[str] = []
+
+    def parse(argv: list[str]) -> list[str]:
+        return _parse(argv, said)
 
     def guarded(argv: list[str]) -> None:
+        json = "json" in FLAGS and FLAGS.json
         try:
+            if not json:
+                tell(said)
             main(argv)
+            if json:
+                tell(said, sys.stderr)
         except UserError as error:
             fail(error)
 
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=parse)
+
+
+def tell(sentences: Iterable[str], file: TextIO | None = None) -> None:
+    """Prints what is worth knowing and no mistake, a line each; on stdout, unless another file is given."""
+    for sentence in sentences:
+        print(f"note: {sentence}", file=file, flush=True)
 
 
 def fail(error: object) -> None:
@@ -49,16 +72,16 @@ def _tell(unraisable: "sys.UnraisableHookArgs") -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _parse(argv: list[str]) -> list[str]:
-    """The flags; a mistake in a config's file, name, key or value is a line, not a traceback."""
+def _parse(argv: list[str], said: list[str]) -> list[str]:
+    """The flags; a mistake in a config's file, name, key or value is a line, not a traceback. What is to be said is added."""
     try:
         argv = FLAGS.read_flags_from_files(argv, force_gnu=True)
         if asks_for_help(argv[1:]):
             print(usage(argv))
             sys.exit(0)
-        said: list[str] = []
         if _has_config():
-            name, config, argv, said = _read_config(argv)
+            name, config, argv, sentences = _read_config(argv)
+            said += sentences
             arguments = _set(config, argv)
             note_reference(FLAGS.config, name, config_flags.get_override_values(FLAGS["config"]))
         else:
@@ -66,8 +89,6 @@ def _parse(argv: list[str]) -> list[str]:
         for name in FOLDERS:
             if name in FLAGS and FLAGS[name].value == "":
                 raise UserError(f"--{name} is empty: name a folder, or leave the flag out.")
-        for line in said:
-            print(f"note: {line}", file=sys.stderr)
         return arguments
     except flags.Error as error:
         fail(f"{error} See --help.")
@@ -210,7 +231,7 @@ def define_config(default: str | None = None) -> None:
 
 def define_data() -> None:
     """Where datasets lie."""
-    flags.DEFINE_string("data_dir", None, "Folder of the sets that TFDS prepared, or will prepare.")
+    flags.DEFINE_string("data_dir", None, "Folder of the datasets that TFDS prepared, or will prepare.")
     flags.DEFINE_string("manual_dir", None, "Folder of original archives, one sub-folder a dataset.")
 
 
@@ -223,9 +244,9 @@ def define_processes() -> None:
 
 def start_jax() -> None:
     """Sets up compilation cache, determinism and, where there are several, the processes; before the first JAX operation."""
-    on_gpu = any(importlib.util.find_spec(f"jax_{cuda}_plugin") for cuda in ("cuda12", "cuda13"))
-    if on_gpu and "xla_gpu_deterministic_ops" not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"  # for exact resume
+    if any(importlib.util.find_spec(f"jax_{cuda}_plugin") for cuda in ("cuda12", "cuda13")):
+        deterministic = FLAGS.config.deterministic if _has_config() else True
+        os.environ["XLA_FLAGS"] = xla_flags(os.environ.get("XLA_FLAGS", ""), deterministic)
 
     import jax
 
@@ -236,6 +257,16 @@ def start_jax() -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     if "coordinator" in FLAGS:
         _join(jax)
+
+
+def xla_flags(given: str, deterministic: bool) -> str:
+    """XLA's flags for a GPU: those of the environment, and, unless they say otherwise, whether results may differ between runs.
+
+    Args:
+        given: the variable XLA_FLAGS.
+        deterministic: `config.deterministic`, without which resuming is not exact.
+    """
+    return given if DETERMINISTIC in given else f"{given} --{DETERMINISTIC}={str(deterministic).lower()}".strip()
 
 
 def _join(jax: object) -> None:

@@ -4,7 +4,7 @@
     python -m experiments.search --workdir=runs/people --images=FOLDER --top=3 --out=nearest.html IMAGE
 
 Any run of the task `similarity` serves, with its own distance, and any of `classification`, by the Euclidean distance of its
-scores. Images are those of FOLDER and the folders in it; `--out` writes a page with their pictures.
+scores. Images are those of FOLDER and the folders in it; `--out` writes a page with their images.
 """
 
 from collections.abc import Callable, Sequence
@@ -155,7 +155,7 @@ def _embedding(experiment: Any) -> tuple[Callable[..., Any], Callable[[np.ndarra
 
 
 def page(results: Sequence[Found], tower: Tower, out: Path) -> Path:
-    """Writes a page with the pictures as the tower sees them; returns the file."""
+    """Writes a page with the images as the tower sees them; returns the file."""
     from html import escape
 
     from dl.artifacts import Images
@@ -177,5 +177,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("images", None, "Folder of the images to search.", required=True)
     flags.DEFINE_integer("top", 10, "How many to show.", lower_bound=1)
     flags.DEFINE_enum("checkpoint", "latest", ["latest", "best"], "Which checkpoint.")
-    flags.DEFINE_string("out", "", "An HTML page to write, with the pictures.")
+    flags.DEFINE_string("out", "", "An HTML page to write, with the images.")
     program.run(main)

@@ -1,9 +1,9 @@
-"""Paints a picture in the style of others (see dl/tasks/style_transfer.py).
+"""Paints an image in the style of others (see dl/tasks/style_transfer.py).
 
-    python -m experiments.stylize --content=photo.jpg --style=painting.jpg --out=picture.png --manual_dir=archives
+    python -m experiments.stylize --content=photo.jpg --style=painting.jpg --out=image.png --manual_dir=archives
     python -m experiments.stylize --content=photo.jpg --style=a.jpg --style=b.jpg --style_weight=2 --style_weight=1 --out=c.png
     python -m experiments.stylize --style=painting.jpg --out=texture.png                    the style alone
-    python -m experiments.stylize --style=portrait.jpg --style_map=portrait_map.png --content_map=doodle.png --out=picture.png
+    python -m experiments.stylize --style=portrait.jpg --style_map=portrait_map.png --content_map=doodle.png --out=image.png
 
 `--content=china` and `flower` are scikit-learn's photographs. The network is SqueezeNet, its weights are in --manual_dir;
 another one by --config=configs/style_transfer.py --config.task.weights=FILE. With --workdir, a stopped run goes on, and
@@ -32,7 +32,7 @@ DEFAULT_NOISE = 0.1  # of a start from noise
 def main(argv: list[str]) -> None:
     """Paints, and prints the loss of each layer."""
     if len(argv) > 1:
-        raise UserError(f"what is {argv[1]!r}? Pictures are given by --content and --style.")
+        raise UserError(f"what is {argv[1]!r}? Images are given by --content and --style.")
     program.start_jax()
     config = configured(FLAGS.config, {name: FLAGS[name].value for name in SETTINGS if FLAGS[name].present})
     out = checked(Path(FLAGS.out))
@@ -59,7 +59,7 @@ def configured(config: ConfigDict, given: Mapping[str, Any]) -> ConfigDict:
     task.update(content=given.get("content", ""), styles=styles, style_weights=tuple(given.get("style_weight", ())))
     task.update(content_map=given.get("content_map", ""), style_maps=tuple(given.get("style_map", ())))
     if not task.content and not styles:
-        raise UserError("give --content=PICTURE, --style=PICTURE, or both.")
+        raise UserError("give --content=IMAGE, --style=IMAGE, or both.")
     task.init = given.get("init", "content" if task.content and styles else "noise")
     task.noise = given.get("noise", DEFAULT_NOISE if task.init == "noise" else 0.0)
     task.colour = given.get("keep_colour", "style") if given.get("keep_colour") != "none" else "style"
@@ -73,10 +73,10 @@ def configured(config: ConfigDict, given: Mapping[str, Any]) -> ConfigDict:
 
 
 def checked(out: Path) -> Path:
-    """The path of the picture, before anything is computed for it.
+    """The path of the image, before anything is computed for it.
 
     Raises:
-        UserError: its folder is missing, or it is of no kind of picture that can be written.
+        UserError: its folder is missing, or it is of no kind of image that can be written.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise UserError(f"--out={out} must end in one of {', '.join(SUFFIXES)}.")
@@ -86,10 +86,10 @@ def checked(out: Path) -> Path:
 
 
 def paint(config: ConfigDict, out: Path, workdir: Path, manual_dir: str | None) -> str:
-    """Trains in a workdir and writes the picture; returns what stopped it (see `experiments.train.begin`), or "".
+    """Trains in a workdir and writes the image; returns what stopped it (see `experiments.train.begin`), or "".
 
     Raises:
-        UserError: a picture or weights are missing or do not fit, or the picture can't be written.
+        UserError: an image or weights are missing or do not fit, or the image can't be written.
     """
     import numpy as np
     from PIL import Image
@@ -134,9 +134,9 @@ if __name__ == "__main__":
     flags.DEFINE_string("content", None, "The photograph; none: the style alone.")
     flags.DEFINE_multi_string("style", None, "A painting; may be given several times.")
     flags.DEFINE_multi_float("style_weight", None, "Of each style, in their order; alike by default.", lower_bound=0.0)
-    flags.DEFINE_string("content_map", None, "Where which style goes: a picture of flat colours in the content's proportions.")
+    flags.DEFINE_string("content_map", None, "Where which style goes: an image of flat colours in the content's proportions.")
     flags.DEFINE_multi_string("style_map", None, "For each style: which part is meant by which colour of --content_map.")
-    flags.DEFINE_string("out", None, "The picture to write.", required=True)
+    flags.DEFINE_string("out", None, "The image to write.", required=True)
     flags.DEFINE_integer("size", None, "Longer side, in pixels.", lower_bound=16)
     flags.DEFINE_integer("steps", None, "Steps of the optimizer.", lower_bound=1)
     flags.DEFINE_enum("optimizer", "lbfgs", ["lbfgs", "adam"], "Which one.")

@@ -38,11 +38,12 @@ def main(argv: list[str]) -> None:
     from dl.training import sweep
 
     grid = sweep.parse(FLAGS.grid)
-    sweep.check(FLAGS.config, grid)
+    said = sweep.check(FLAGS.config, grid)
     plan = sweep.groups(FLAGS.config, grid, FLAGS.max_replicas)
     if FLAGS.print_commands:
         print("\n".join(commands(len(plan))))
         return
+    program.tell(said)
     if FLAGS.job is not None and FLAGS.job >= len(plan):
         raise UserError(f"--job={FLAGS.job}: this grid has the jobs 0 to {len(plan) - 1}.")
     program.start_jax()

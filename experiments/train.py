@@ -109,7 +109,7 @@ def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
 
     params, shown = meshes.to_host((trained.state.params, trained.state.evaluated()), experiment.mesh)
     content = result(experiment.config, experiment.task.phases, trained.step, params, trained.evaluated, trained.seconds)
-    content["best"] = best(experiment, workdir)
+    content["best"] = best(experiment, workdir, trained.state)
     evaluators = experiment.task.evaluators.values()
     content["described"] = {name: metric._asdict() for e in evaluators for name, metric in e.metrics.items()}
     if jax.process_index() == 0:

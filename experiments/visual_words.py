@@ -83,7 +83,7 @@ def outcome(scores: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def shown(info: Any, out: dict[str, np.ndarray], images: np.ndarray) -> dict[str, Any]:
-    """Confusion matrix, a table of the classes, and the worst mistakes with their pictures."""
+    """Confusion matrix, a table of the classes, and the worst mistakes with their images."""
     from dl.artifacts import Images, Matrix
     from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
 

@@ -67,26 +67,26 @@ def commands(text: str) -> list[str]:
 
 
 def make_desk(folder: Path, archives: Path | None) -> None:
-    """Puts into a folder what the documentation names: the configs, pictures, a text, a folder of people, archives."""
+    """Puts into a folder what the documentation names: the configs, images, a text, a folder of people, archives."""
     folder.mkdir(exist_ok=True)
     (folder / "configs").symlink_to(REPOSITORY / "configs")
     rng = np.random.default_rng(0)
 
-    def picture(name: str, channels: int = 3, side: int = 32) -> None:
+    def image(name: str, channels: int = 3, side: int = 32) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 256, (side, side, channels), np.uint8)
         Image.fromarray(pixels.squeeze()).save(folder / name)
 
     for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg"):
-        picture(name)
-    picture("digit.png", channels=1, side=8)
+        image(name)
+    image("digit.png", channels=1, side=8)
     for name in ("portrait_map.png", "doodle.png"):
         pixels = np.zeros((32, 32, 3), np.uint8)
         pixels[:16] = 255
         Image.fromarray(pixels).save(folder / name)
     for person in range(30):
         for number in range(3):
-            picture(f"FOLDER/p{person:02d}/{number}.png", channels=1, side=16)
+            image(f"FOLDER/p{person:02d}/{number}.png", channels=1, side=16)
     (folder / "my.txt").write_text("the cat sat on the mat and the dog on the log. " * 400)
     opinions = (f"{('bad', 'good')[i % 2]}\t{('Dull', 'Great')[i % 2]} film, number {i}.\n" for i in range(60))
     (folder / "my.tsv").write_text("".join(opinions))

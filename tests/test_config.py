@@ -33,6 +33,7 @@ DEFAULTS = json.loads(r"""{
 "dataset.std": [1.0],
 "dataset.variant": "",
 "dataset.workers": 0,
+"deterministic": true,
 "dtype": "float32",
 "early_stopping.metric": "",
 
@@ -59,7 +60,6 @@ DEFAULTS = json.loads(r"""{
 "optimizer.schedule.name": "constant",
 "reference.dataset": "",
 "reference.metric": "",
-"reference.mode": "min",
 "reference.setting": "",
 "reference.source": "",
 "reference.value": 0.0,
@@ -152,7 +152,6 @@ def test_a_reference_holds_for_its_data_and_says_the_setting(changes, variant, s
     cite(config, mnist(), variant, {key.replace("__", "."): value for key, value in changes.items()})
     assert reference(config) == {
         "metric": "test/error",
-        "mode": "min",
         "value": 0.0095,
         "source": "LeCun et al. 1998",
         "dataset": "mnist test",

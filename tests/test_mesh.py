@@ -12,7 +12,7 @@ from dl import mesh
 from dl.data.pipeline import read_block
 from dl.errors import UserError
 from dl.training.assembly import Experiment
-from tests.training.tasks import classifier, curve, experiment, pictures, run, settings
+from tests.training.tasks import classifier, curve, experiment, image_dataset, run, settings
 
 RULES = (("model/wide/kernel", (None, "model")), ("model/last/kernel", ("model", None)))
 TOLERANCE = 2e-5  # relative, on the loss of each of 12 steps of SGD with momentum, dropout and batch normalisation
@@ -176,7 +176,7 @@ def test_a_batch_that_the_mesh_does_not_divide_is_refused(batch_size, microbatch
 def test_a_block_of_batches_is_the_same_on_every_mesh(given):
     def block(built, devices):
         config = settings(replicas=2)
-        chosen = Experiment(config, pictures(), classifier(), mesh.build(built, 2, jax.devices()[:devices]))
+        chosen = Experiment(config, image_dataset(), classifier(), mesh.build(built, 2, jax.devices()[:devices]))
         return read_block(chosen.streams()["train"], chosen.mesh, start=5, count=3, capacity=4)
 
     one, many = block({}, 1), block(given, 8)

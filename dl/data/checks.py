@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from dl.dataset import Arrays, Info, Source
+from dl.data.ragged import Ragged
+from dl.dataset import CHUNK, Arrays, Feature, Info, Kind, Source
 from dl.errors import UserError
 
 MOST_PIXELS = 1 << 26  # of an image: 8,192 x 8,192
@@ -56,7 +58,7 @@ def check_settings(settings: ConfigDict, *folders: str | None) -> None:
 
     Args:
         settings: the section.
-        folders: of prepared sets and of archives.
+        folders: folders of prepared datasets and of archives.
 
     Raises:
         UserError: a number out of range, or a path that can't be one.
@@ -81,7 +83,7 @@ def check_shapes(settings: ConfigDict, info: Info, splits: Mapping[str, Source])
 
     Args:
         settings: the section.
-        info: of the dataset as it was found, before margin and size.
+        info: description of the dataset as it was found, before margin and size.
         splits: as they were found.
 
     Raises:
@@ -115,3 +117,55 @@ def check_shapes(settings: ConfigDict, info: Info, splits: Mapping[str, Source])
     if sources and settings.get("fit", "pad") != "crop":  # cropped images are read as they are needed
         itemsize = max(source.features["image"].itemsize for source in sources.values())
         check_memory(pixels * itemsize, f"images of dataset.size=({height}, {width})")
+
+
+def check_classes(info: Info, spec: str, source: Source) -> None:
+    """Checks the classes and the label maps of a split in memory; what is read as it is needed is checked by who reads it.
+
+    Args:
+        info: of the dataset.
+        spec: of the split, for the error.
+        source: the split.
+
+    Raises:
+        UserError: a class that there is not, in an example that is named; a label map may be `void`.
+    """
+    if not isinstance(source, Arrays):
+        return
+    for name, feature in info.features.items():
+        values = source.features.get(name)
+        if values is None or feature.kind not in (Kind.CLASS, Kind.LABEL_MAP) or not feature.num_classes:
+            continue
+        classes = values.whole if isinstance(values, Ragged) else values
+        for start in range(0, len(classes), CHUNK):
+            wrong = np.argwhere(no_class(feature, classes[start : start + CHUNK]))
+            if len(wrong):
+                place = (start + wrong[0][0], *wrong[0][1:])
+                example = values.example_of(place[0]) if isinstance(values, Ragged) else place[0]
+                where = f"dataset {info.name!r}, split {spec!r}: {name} {classes[place]} of example {example}"
+                raise UserError(f"{where} is out of range; {_classes(feature)}.")
+
+
+def no_class(feature: Feature, values: np.ndarray) -> np.ndarray:
+    """Where `values`, of a class or a label map, are neither a class nor void: bool, of their shape."""
+    wrong = (values < 0) | (values >= feature.num_classes)
+    return wrong & (values != feature.void) if feature.kind is Kind.LABEL_MAP else wrong
+
+
+def check_map(feature: Feature, values: np.ndarray, name: object) -> np.ndarray:
+    """A label map [H, W] as it is, after its classes were found right; `name` is what an error calls it.
+
+    Raises:
+        UserError: a class that there is not, at a pixel that is named.
+    """
+    if feature.num_classes:
+        wrong = no_class(feature, values)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0].tolist()
+            raise UserError(f"{name} has {values[row, column]} at row {row}, column {column}; {_classes(feature)}.")
+    return values
+
+
+def _classes(feature: Feature) -> str:
+    void = f", and {feature.void} is void" if feature.kind is Kind.LABEL_MAP else ""
+    return f"there are {feature.num_classes} classes, 0 to {feature.num_classes - 1}{void}"

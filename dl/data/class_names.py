@@ -12,8 +12,8 @@ def read_class_names(path: Path, count: int) -> tuple[str, ...]:
     """The names, without WordNet's numbers such as `n01440764`; empty lines at the end do not count.
 
     Args:
-        path: of a text file, UTF-8.
-        count: how many classes there are.
+        path: path of a text file, UTF-8.
+        count: number of classes.
 
     Raises:
         UserError: it can't be read, or has another number of names.

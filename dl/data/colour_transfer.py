@@ -1,6 +1,6 @@
-"""Keeping a picture's colours while its style changes.
+"""Keeping an image's colours while its style changes.
 
-Gatys, Bethge, Hertzmann & Shechtman 2016, "Preserving color in neural artistic style transfer". Pictures are RGB in 0..1.
+Gatys, Bethge, Hertzmann & Shechtman 2016, "Preserving color in neural artistic style transfer". Images are RGB in 0..1.
 """
 
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ def luminance(rgb: Float[Array, "*n 3"] | Float[np.ndarray, "*n 3"]) -> Float[Ar
 
 
 def with_luminance(rgb: Float[Array, "*n 3"] | Float[np.ndarray, "*n 3"], y: Float[Array, "*n 1"]) -> Float[Array, "*n 3"]:
-    """The picture with another luminance and its own chrominance: the same is added to R, G and B, so I and Q stay."""
+    """The image with another luminance and its own chrominance: the same is added to R, G and B, so I and Q stay."""
     return jnp.asarray(rgb) + (y - luminance(rgb))
 
 

@@ -33,7 +33,7 @@ def opened(file: BytesIO | BufferedReader, name: object) -> Any:
 
     Args:
         file: open for as long as the image is not decoded.
-        name: what an error calls it.
+        name: what an error calls the image.
 
     Raises:
         UserError: it is none of `FORMATS`, broken, or has more than `MAX_PIXELS` pixels.
@@ -74,9 +74,9 @@ def cropped(
     """A window of the image resized to uint8 [*size, channels] by Pillow's antialiased bilinear filter; else as `decoded`.
 
     Args:
-        content: of the file.
+        content: content of the file.
         channels: 1 or 3.
-        name: what an error calls it.
+        name: what an error calls the image.
         size: height and width of the result.
         window: (height, width) of the upright image -> the window.
         reduce: decode a JPEG at 1/2, 1/4 or 1/8 of its resolution where the window is still `REDUCING_GAP` times `size`. That

@@ -26,7 +26,7 @@ def fingerprint(splits: Mapping[str, Source], class_names: Sequence[str] = ()) -
 
     Args:
         splits: name -> the split; cheap for any size: below 50 ms for MNIST, below a second for ImageNet.
-        class_names: of the dataset, where they matter.
+        class_names: names of the classes of the dataset, where they matter.
 
     Raises:
         UserError: a file can't be read.

@@ -18,8 +18,9 @@ _STREAM = 1 << 63  # apart from the keys of `dl.data.order`
 class Identities(NamedTuple):
     """Examples sorted by class, classes sorted by group.
 
-    labels: of the classes [C]. order: indices of the examples [N], those of class c from `start[c]` on, `size[c]` of them.
-    group_start, group_size: [G], the classes of each group.
+    labels: labels of the classes [C].
+    order: indices of the examples [N], those of class c from `start[c]` on, `size[c]` of them.
+    group_start, group_size: first class and number of classes of each group [G].
     """
 
     labels: np.ndarray
@@ -35,7 +36,7 @@ def identities(labels: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"] | No
 
     Args:
         labels: the class of each example.
-        groups: of each example, the group of its class (Omniglot's alphabets, say).
+        groups: group of each example, that of its class (Omniglot's alphabets, say).
         least: classes with fewer examples are left out.
     """
     groups = np.zeros_like(labels) if groups is None else groups
@@ -85,7 +86,7 @@ def sample_pairs(
 
     Args:
         ids: every class with at least two examples, every group with at least two classes.
-        ratio: of dissimilar to similar pairs.
+        ratio: ratio of dissimilar to similar pairs.
         raw: `PAIR_DRAWS` uniform numbers a pair.
     """
     same = (raw[:, 0] >> np.uint64(11)) * 2.0**-53 < 1.0 / (1.0 + ratio)

@@ -1,17 +1,17 @@
 """A dataset by its name and settings: find the source, take the splits, bring the images to size, check the labels."""
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from dl import registry
-from dl.data.checks import check_settings, check_shapes, enough_memory
+from dl.data.checks import check_classes, check_settings, check_shapes, enough_memory
 from dl.data.cropping import Cropped, random_crop
-from dl.data.ragged import Ragged, with_lengths
+from dl.data.ragged import with_lengths
+from dl.data.ragged_streams import read_by
 from dl.data.resizing import Change, changed, check_size, cutting, fitting
 from dl.data.slicing import take
 from dl.data.sources import builders
-from dl.data.streaming import Readers, Streamed
-from dl.dataset import Arrays, Dataset, Info, Kind, Source
+from dl.data.streaming import Readers
+from dl.dataset import Dataset, Kind, Source
 from dl.errors import UserError, unknown
 
 
@@ -19,8 +19,9 @@ def load(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | No
     """As `load_unread`, the splits that are not in memory with the readers that they share: `dataset.workers`, or threads."""
     dataset = load_unread(settings, data_dir, manual_dir, known)
     readers = Readers(settings.get("workers", 0))
-    splits = {stream: source if source.resident else Streamed(source, readers) for stream, source in dataset.splits.items()}
-    return Dataset(dataset.info, splits)
+    lengths, info = settings.to_dict().get("lengths", ()), dataset.info
+    splits = {s: source if source.resident else read_by(source, readers, info, lengths) for s, source in dataset.splits.items()}
+    return Dataset(info, splits)
 
 
 def load_unread(
@@ -32,10 +33,10 @@ def load_unread(
         settings: `name` (one of `dl.data.sources`, or `builder[/config][:version]` of TFDS), `splits` (stream -> TFDS slicing
             specification), `margin` (pixels cut off on every side, before all else), `size`, `fit`, `random_crop`, and the keys
             of the source itself (`path`, `variant`, ...).
-        data_dir: folder of sets that TFDS has prepared, or is to prepare; None is TFDS's own default.
+        data_dir: folder of datasets that TFDS has prepared, or is to prepare; None is TFDS's own default.
         manual_dir: folder with the original archives, one sub-folder a dataset.
-        known: of a set about which a source's table `KNOWN` tells enough, stand-ins of the right shapes and sizes (black
-            images), for what explains and does not train; no file is read.
+        known: whether a dataset of which a source's table `KNOWN` tells enough is replaced by stand-ins of its shapes and sizes
+            (black images), for what explains and does not train; no file is read.
 
     Returns:
         The dataset, its splits named after the keys of `settings.splits`. Images are uint8 [N, H, W, C] (float32 where an .npz
@@ -60,15 +61,13 @@ def load_unread(
         taken = {stream: padded[id(source)] for stream, source in taken.items()}
     check_shapes(settings, dataset.info, taken)
     for stream, source in taken.items():
-        _check_labels(dataset.info, specs[stream], source)
+        check_classes(dataset.info, specs[stream], source)
     if margin := settings.get("margin", 0):
         dataset, taken = _changed(dataset, taken, cutting(margin))
-    kinds = {feature.kind for feature in dataset.info.features.values()}
     if fit == "crop":
-        if kinds & {Kind.LABEL_MAP, Kind.BOXES, Kind.POINTS}:
-            raise UserError("dataset.fit='crop' does not move label maps, boxes or points yet: take 'pad' or 'resize'.")
+        features = dataset.info.features
         dataset = dataset._replace(info=fitting(size, fit).described(dataset.info))
-        cropped: dict[int, Source] = {id(source): Cropped(source, size, crop) for source in taken.values()}
+        cropped: dict[int, Source] = {id(source): Cropped(source, size, crop, features) for source in taken.values()}
         return dataset._replace(splits={stream: cropped[id(source)] for stream, source in taken.items()})
     shapes = {feature.shape[:2] for feature in dataset.info.features.values() if feature.kind is Kind.IMAGE}
     if size != (0, 0) and shapes - {size}:
@@ -103,20 +102,3 @@ def _find(settings: ConfigDict, data_dir: str | None, manual_dir: str | None) ->
             raise builders.not_prepared(settings.name, data_dir)
         raise unknown("dataset", settings.name, choices)
     return builders.read(found, settings, data_dir)
-
-
-def _check_labels(info: Info, spec: str, source: Source) -> None:
-    if not isinstance(source, Arrays):
-        return
-    for name, feature in info.features.items():
-        if feature.kind is not Kind.CLASS or not feature.num_classes or name not in source.features:
-            continue
-        values: np.ndarray | Ragged = source.features[name]
-        classes = values.whole if isinstance(values, Ragged) else values
-        wrong = np.argwhere((classes < 0) | (classes >= feature.num_classes))
-        if len(wrong):
-            example = values.example_of(wrong[0][0]) if isinstance(values, Ragged) else wrong[0][0]
-            raise UserError(
-                f"dataset {info.name!r}, split {spec!r}: {name} {classes[tuple(wrong[0])]} of example {example} is out of "
-                f"range; there are {feature.num_classes} classes, 0 to {feature.num_classes - 1}."
-            )

@@ -21,7 +21,8 @@ from dl.data import augmentation
 from dl.data.augmentation.geometry import with_masks
 from dl.data.batches.buckets import Order
 from dl.data.batches.examples import Read
-from dl.data.ragged import RaggedArrays, buckets
+from dl.data.ragged import Measured, RaggedArrays, buckets
+from dl.data.ragged_streams import RaggedStream
 from dl.data.streaming import streamed
 from dl.dataset import Features, Info, Kind, Source
 from dl.errors import UserError
@@ -119,8 +120,8 @@ def train_stream(config: ConfigDict, info: Info, source: Source, mesh: Mesh) -> 
     """The batches of one split for `config.replicas` replicas, each in the order of its seed (see `variants`).
 
     Args:
-        config: of the experiment.
-        info: of the data.
+        config: configuration of the experiment.
+        info: description of the data.
         source: the split.
         mesh: on which the batches lie.
 
@@ -211,7 +212,7 @@ class EvaluationBatches(NamedTuple):
         """What each batch has. A bucket's are of one shape, its last one padded."""
         source, whole = self.source, np.arange(len(self.source))
         groups: list[tuple[np.ndarray, Mapping[str, int]]] = [(whole, {})]
-        if isinstance(source, RaggedArrays):
+        if isinstance(source, Measured):
             found = buckets(source, self.settings.get("bucket_by", ""))
             groups = [(whole[found.of == b], lengths) for b, lengths in enumerate(found.lengths)]
         shards, parts = meshes.batch_shards(self.mesh), []
@@ -233,6 +234,8 @@ class EvaluationBatches(NamedTuple):
         read: Iterator[dict[str, np.ndarray]]
         if isinstance(source, RaggedArrays):
             read = (source.gather(index, part.lengths) for index, part in zip(indices, parts, strict=True))
+        elif isinstance(source, RaggedStream):
+            read = source.stream_at(zip(indices, (part.lengths for part in parts), strict=True))
         elif source.resident:
             read = (source.gather(index) for index in indices)
         else:

@@ -5,7 +5,7 @@ the feature `NAME` stands `NAME_length` int32 [B], how much of each row counts.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -18,11 +18,11 @@ class Ragged:
     """One feature of N examples. It is sliced like an array of N rows, without copying its values.
 
     Args:
-        values: of all examples, one after another.
+        values: values of all examples, one after another.
         offsets: example i has `values[offsets[i] : offsets[i + 1]]`.
         lengths: to which examples may be padded, ascending; longer examples are cut to the last. None given: the length of the
             longest example.
-        fill: what the padding is.
+        fill: value of the padding.
     """
 
     def __init__(
@@ -61,14 +61,13 @@ class Ragged:
         """The values of these examples, one after another."""
         return self.values[self.offsets[0] : self.offsets[-1]]
 
+    def one(self, index: int) -> Shaped[np.ndarray, "n ..."]:
+        """The values of one example, uncut."""
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
     def example_of(self, place: int | np.integer) -> int:
         """Which example has the value at a place of `whole`."""
         return int(np.searchsorted(self.offsets - self.offsets[0], place, side="right")) - 1
-
-    @property
-    def cut(self) -> int:
-        """How many examples are longer than the last of `lengths`, and lose what is beyond it."""
-        return int((self.sizes > self.lengths[-1]).sum())
 
     def length_for(self, indices: Int[np.ndarray, " b"]) -> int:
         """The least of `lengths` that holds all these examples, or else the last."""
@@ -79,7 +78,7 @@ class Ragged:
         """The examples [B, length, ...], padded, and how much of each counts, int32 [B].
 
         Args:
-            indices: of the examples.
+            indices: indices of the examples.
             length: to pad or cut to; 0 is the last of `lengths`, so that every batch has the same shape.
         """
         length = length or self.lengths[-1]
@@ -133,14 +132,16 @@ class RaggedArrays(Arrays):
         return out
 
     def column(self, name: str) -> np.ndarray | None:
-        values = self.features.get(name)
-        return None if isinstance(values, Ragged) else values
+        """As `Arrays.column`; of a ragged feature `NAME_length` is how long each example is, uncut."""
+        if isinstance(values := self.features.get(name.removesuffix("_length")), Ragged):
+            return values.sizes if name.endswith("_length") else None
+        return super().column(name)
 
 
 class Buckets(NamedTuple):
     """Which examples of a source are padded to the same lengths.
 
-    lengths: of each bucket, ascending: ragged feature -> the length it is padded to.
+    lengths: lengths of each bucket, ascending: ragged feature -> the length it is padded to.
     of: int64 [N], the bucket of each example: the first that holds it, or else the last, which cuts it.
     """
 
@@ -148,7 +149,21 @@ class Buckets(NamedTuple):
     of: np.ndarray
 
 
-def buckets(source: RaggedArrays, by: str = "") -> Buckets:
+@runtime_checkable
+class Measured(Source, Protocol):
+    """A source that knows how long its ragged features are, whether or not they are in memory."""
+
+    @property
+    def ragged(self) -> Mapping[str, Any]:
+        """Name -> what has `sizes` int64 [N] and `lengths`, as `Ragged` does."""
+        ...
+
+    def gather(self, indices: np.ndarray, length: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
+        """The examples; a ragged feature is padded to its `length`, where one is given, or else to its longest."""
+        ...
+
+
+def buckets(source: Measured, by: str = "") -> Buckets:
     """The buckets of a source: in the first, features are padded to the first of their lengths, and so on.
 
     Args:
@@ -185,13 +200,13 @@ def with_lengths(source: Source, lengths: Sequence[int]) -> Source:
 
 def notes(splits: Mapping[str, Source]) -> list[str]:
     """A sentence for each ragged feature of which examples are cut."""
-    sources = {split: source for split, source in splits.items() if isinstance(source, RaggedArrays)}
+    ragged = {split: source.ragged for split, source in splits.items() if isinstance(source, Measured)}
+    cut = {(split, name): int((v.sizes > v.lengths[-1]).sum()) for split, found in ragged.items() for name, v in found.items()}
     return [
-        f"{values.cut:,} of {len(values):,} examples of the split {split!r} have a longer {name!r} than {values.lengths[-1]} "
-        "and are cut to that (dataset.lengths)."
-        for split, source in sources.items()
-        for name, values in source.ragged.items()
-        if values.cut
+        f"{count:,} of {len(splits[split]):,} examples of the split {split!r} have a longer {name!r} than "
+        f"{ragged[split][name].lengths[-1]} and are cut to that (dataset.lengths)."
+        for (split, name), count in cut.items()
+        if count
     ]
 
 

@@ -113,7 +113,7 @@ def seen_through(feature: Feature, values: np.ndarray, window: Window, shape: Sh
 
     Args:
         feature: says the kind.
-        values: of one example, or of several whose images have the same shape.
+        values: values of one example, or of several whose images have the same shape.
         window: left, top, right, bottom of what is shown, in pixels; it may reach beyond the image.
         shape: height and width of the image before.
         size: height and width after.

@@ -14,7 +14,7 @@ from dl.dataset import Arrays, Source, column_of, stored_of
 from dl.errors import UserError, unknown
 
 
-class View:
+class Slices:
     """Consecutive parts of other sources, one after another, without copying anything."""
 
     def __init__(self, parts: Sequence[tuple[Source, int, int]]):
@@ -56,7 +56,7 @@ class View:
 
 def located(source: Source, index: int) -> tuple[Source, int]:
     """Where an example of slices, and slices of those, comes from."""
-    while isinstance(source, View):
+    while isinstance(source, Slices):
         source, index = source.at(index)
     return source, index
 
@@ -120,7 +120,7 @@ def take(spec: str, splits: Mapping[str, Source]) -> Source:
         if len(pieces) == 1:
             return in_memory(pieces[0])
         return in_memory({name: _joined([piece[name] for piece in pieces]) for name in pieces[0]})
-    return View(parts)
+    return Slices(parts)
 
 
 def _joined(pieces: Sequence[Any]) -> np.ndarray | Ragged:

@@ -35,7 +35,7 @@ class Readers:
     Args:
         workers: processes, worth it where decoding is limited by Python's lock; they take half a second to start and receive
             each source pickled. 0: threads of this process read.
-        threads: of this process, where `workers` is 0; by default as many as there are processors for it, at most 16.
+        threads: number of threads that read where `workers` is 0; by default one per processor of this process, at most 16.
 
     Raises:
         UserError: a number of workers that is none.

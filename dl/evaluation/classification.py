@@ -1,4 +1,4 @@
-"""What a classifier got wrong: confusion matrix, precision and recall of every class, the worst mistakes."""
+"""The errors of a classifier: confusion matrix, precision and recall of every class, the worst mistakes."""
 
 from collections.abc import Sequence
 
@@ -32,20 +32,20 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
 
 
 def worst_mistakes(labels: np.ndarray, predictions: np.ndarray, badness: np.ndarray, k: int) -> np.ndarray:
-    """Indices of the at most `k` worst mistakes, the worst first; ties in the order of the set.
+    """Indices of the at most `k` worst mistakes, the worst first; ties in the order of the split.
 
     Args:
         labels: integers [N], the actual classes.
         predictions: integers [N].
-        badness: [N], higher is worse: the probability given to the wrong class, or the loss. NaN counts as the worst.
+        badness: [N], higher is worse: the probability given to the incorrect class, or the loss. NaN counts as the worst.
         k: how many.
 
     Returns:
-        int64 [at most k]; empty where nothing is wrong.
+        int64 [at most k]; empty where all predictions are correct.
     """
-    wrong = np.flatnonzero(np.asarray(labels) != np.asarray(predictions))
-    badness = np.nan_to_num(np.asarray(badness, np.float64)[wrong], nan=np.inf, posinf=np.inf, neginf=-np.inf)
-    return wrong[np.argsort(-badness, kind="stable")][:k]
+    incorrect = np.flatnonzero(np.asarray(labels) != np.asarray(predictions))
+    badness = np.nan_to_num(np.asarray(badness, np.float64)[incorrect], nan=np.inf, posinf=np.inf, neginf=-np.inf)
+    return incorrect[np.argsort(-badness, kind="stable")][:k]
 
 
 def class_report(confusion: np.ndarray, names: Sequence[str]) -> Table:

@@ -4,7 +4,7 @@
     mds   distances in the plane as near as possible to those of the codes (SMACOF; Borg & Groenen 2005)
     tsne  neighbours stay neighbours (van der Maaten & Hinton 2008)
 
-The same codes and seed give the same picture.
+The same codes and seed give the same image.
 """
 
 from collections.abc import Mapping

@@ -11,7 +11,7 @@ from dl.layers.features import random_features
 class FeatureExtractor(NamedTuple):
     """`extract`: images [B, H, W, C] in 0..1 -> features [B, D] and, from a classifier, probabilities [B, K] (else None).
 
-    name: of the Frechet distance in these features.
+    name: name of the Frechet distance in these features.
     """
 
     name: str

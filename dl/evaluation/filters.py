@@ -1,4 +1,4 @@
-"""The weights of a network's first layer as pictures."""
+"""The weights of a network's first layer as images."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def first_layer_filters(params: Mapping[str, Any], image_shape: tuple[int, ...],
         limit: at most so many filters.
 
     Returns:
-        Pictures [n, h, w, C] or [n, H, W, C], float32 0..1; None where no weight reads the image, or C is neither 1 nor 3.
+        Images [n, h, w, C] or [n, H, W, C], float32 0..1; None where no weight reads the image, or C is neither 1 nor 3.
     """
     if len(image_shape) != 3 or image_shape[2] not in (1, 3):
         return None

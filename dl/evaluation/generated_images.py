@@ -21,7 +21,7 @@ WINDOWS = np.array([0.1, 0.13, 0.16, 0.2, 0.25, 0.3])  # widths tried for the Pa
 ROWS, COLUMNS = 6, 10  # of the grids
 
 
-class View(NamedTuple):
+class GeneratedImages(NamedTuple):
     """Images that were standardised by `mean` and `std`; `confident` is the probability from which on the classifier is sure.
 
     Metrics, of as many samples as the split has images:
@@ -98,8 +98,8 @@ class View(NamedTuple):
             players: the nets.
             make: latent points and labels (or None) to standardised images.
             score: not used.
-            evaluation: of a split.
-            key: of the latent points shown: the same for all splits and runs of a seed.
+            evaluation: evaluation of a split.
+            key: random key of the latent points shown: the same for all splits and runs of a seed.
         """
         out = evaluation.outputs
         shown: dict[str, Artifact] = {

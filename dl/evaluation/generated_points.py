@@ -16,7 +16,7 @@ from dl.task import Evaluation
 SHOWN = 1000  # points of each kind in the plot
 
 
-class View(NamedTuple):
+class GeneratedPoints(NamedTuple):
     """Points whose labels are the components of a mixture.
 
     Metrics, of as many samples as the split has points:
@@ -59,7 +59,7 @@ class View(NamedTuple):
             players: the nets.
             make: not used.
             score: points and labels (or None) to D(x).
-            evaluation: of a split.
+            evaluation: evaluation of a split.
             key: not used.
         """
         out = evaluation.outputs

@@ -1,4 +1,4 @@
-"""How good samples are, measured on whole sets of them: on the host, in NumPy."""
+"""How good samples are, measured on many of them: on the host, in NumPy."""
 
 from typing import NamedTuple
 

@@ -29,7 +29,7 @@ def of_cell(cell: str, features: int, length: int, key: Array, batch: int = 8, *
         cell: a name of `dl.layers.cells.CELLS`.
         features: its units, and the length of its input.
         length: T.
-        key: of weights, inputs and v.
+        key: random key of weights, inputs and v.
         batch: sequences over which the norms are averaged.
         settings: further attributes of `Recurrent`.
     """

@@ -103,5 +103,5 @@ def recognise(episodes: Sequence[Episode], embeddings: Float[np.ndarray, "n d"],
 
 
 def error(episodes: Sequence[Episode], taken: Sequence[np.ndarray]) -> float:
-    """The share of the trials that went wrong."""
+    """The share of the trials with an incorrect answer."""
     return float(np.concatenate([t != e.answer for e, t in zip(episodes, taken, strict=True)]).mean())

@@ -11,7 +11,7 @@ Map = Callable[[np.ndarray], np.ndarray]  # of a batch of host arrays; the encod
 
 
 def comparison(rows: dict[str, Float[np.ndarray, "n h w c"]], limits: tuple[float, float]) -> Images:
-    """One row of pictures a name, the n examples side by side; `limits` are the values that show as black and white."""
+    """One row of images per name, the n examples side by side; `limits` are the values that show as black and white."""
     count = len(next(iter(rows.values())))
     low, high = limits
     pixels = np.clip((np.concatenate(list(rows.values())) - low) / max(high - low, 1e-6), 0, 1)

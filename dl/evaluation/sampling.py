@@ -40,11 +40,11 @@ def continue_text(
 
     Args:
         advance: takes symbols to the logits of the symbols after them.
-        params: of `advance`.
-        state: of `advance`, before the prompts.
+        params: parameters of `advance`.
+        state: state of `advance`, before the prompts.
         prompt: at least one symbol each.
         keys: one a text; a text depends on its own alone.
-        length: how many symbols.
+        length: number of symbols.
         temperature: see `choose`.
         top_k: see `choose`.
     """

@@ -64,8 +64,8 @@ def _runs(evaluation: Evaluation, distance: Distance) -> dict[str, Artifact]:
     rows.append((f"1-nearest neighbour by the angle, {side} pixels", round(100 * (1 - nearest), 1), "here"))
     rows.append(("this run", round(100 * (1 - one_shot.error(episodes, taken)), 1), "here"))
     table = Table(("method", "accuracy, %", "source"), rows)
-    right = [float((t == e.answer).mean()) for e, t in zip(episodes, taken, strict=True)]
-    each = [(i, round(100 * share, 1)) for i, share in enumerate(right, 1)]
+    accuracy = [float((t == e.answer).mean()) for e, t in zip(episodes, taken, strict=True)]
+    each = [(i, round(100 * share, 1)) for i, share in enumerate(accuracy, 1)]
     return {
         "20-way one-shot on Omniglot": table,
         "accuracy of each run": Table(("run", "accuracy, %"), each),
@@ -85,7 +85,7 @@ def _mistakes(pixels: np.ndarray, episodes: Sequence[Episode], taken: Sequence[n
 
 
 def _scaled(images: np.ndarray) -> np.ndarray:
-    """Standardised images as pictures: from the darkest to the lightest."""
+    """Standardised images scaled to 0..1, from the darkest pixel to the lightest."""
     low, high = (float(f(images)) for f in (np.min, np.max)) if images.size else (0.0, 1.0)
     return (images - low) / max(high - low, 1e-6)
 

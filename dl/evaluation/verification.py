@@ -72,9 +72,11 @@ def roc(distance: Float[np.ndarray, " n"], same: Bool[np.ndarray, " n"]) -> Roc:
     order = np.argsort(distance, kind="stable")
     distance, same = distance[order], same[order]
     last = np.append(np.flatnonzero(np.diff(distance)), len(distance) - 1)  # of each run of equal distances
-    right, wrong = np.cumsum(same)[last], np.cumsum(~same)[last]
+    accepted, mistaken = np.cumsum(same)[last], np.cumsum(~same)[last]
     start = np.zeros(1)
-    return Roc(np.append(start, wrong / wrong[-1]), np.append(start, right / right[-1]), np.append(-np.inf, distance[last]))
+    return Roc(
+        np.append(start, mistaken / mistaken[-1]), np.append(start, accepted / accepted[-1]), np.append(-np.inf, distance[last])
+    )
 
 
 def equal_error_rate(curve: Roc) -> float:
@@ -95,6 +97,6 @@ def area_under(curve: Roc) -> float:
 
 
 def decision_error(distance: Float[np.ndarray, " n"], same: Bool[np.ndarray, " n"], threshold: float) -> float:
-    """The share of pairs for which "below the threshold means the same" is wrong, same and different pairs counting alike."""
-    wrong = (distance < threshold) != same
-    return float((wrong[same].mean() + wrong[~same].mean()) / 2)
+    """The error of the decision "below the threshold means the same", same and different pairs counting alike."""
+    incorrect = (distance < threshold) != same
+    return float((incorrect[same].mean() + incorrect[~same].mean()) / 2)

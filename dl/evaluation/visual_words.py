@@ -115,11 +115,11 @@ def learn(
     Args:
         images: uint8, or float in 0..1.
         labels: their classes, each at least three times.
-        seed: of the sample, of k-means and of the SVM's order.
+        seed: seed of the sample, of k-means and of the SVM's order.
         words: in the dictionary.
         cells: see `Describer`.
         stride: see `Describer`.
-        levels: of the pyramid.
+        levels: number of levels of the pyramid.
         sample: about as many descriptors, equally many of each image, are clustered.
         penalties: values of the SVM's C, of which three-fold cross-validation takes the best.
 

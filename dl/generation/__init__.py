@@ -1,4 +1,4 @@
-"""What a trained run can make: text, pictures. One module a task, found by the task's name.
+"""What a trained run can make: text, images. One module a task, found by the task's name.
 
 A module offers in `PUBLIC`, by the name of its task, functions `(experiment, params, variables, key, **settings) -> name ->
 Artifact`; the settings are flags of `experiments.generate`, and those that were not given take the function's defaults.

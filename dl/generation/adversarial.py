@@ -9,7 +9,7 @@ import numpy as np
 from dl.artifacts import Artifact, Images, Scatter
 from dl.errors import UserError
 from dl.evaluation.feature_extractor import random as random_features
-from dl.evaluation.generated_images import COLUMNS, View
+from dl.evaluation.generated_images import COLUMNS, GeneratedImages
 from dl.evaluation.generative import lerp, slerp
 from dl.models.gan_mlp import Players
 from dl.task import Tree
@@ -34,12 +34,12 @@ def generate(
     """Samples, numbered from 0; or what lies between some of them, or is made of them.
 
     Args:
-        experiment: of the run.
-        params: of one replica.
-        variables: of one replica.
+        experiment: experiment of the run.
+        params: parameters of one replica.
+        variables: variables of one replica.
         key: sample n depends on the key and n alone.
         samples: how many.
-        labels: of a conditional generator: classes, such as "3" or "0,1,2", given to the samples in turn; all by default.
+        labels: classes given to the samples of a conditional generator in turn, such as "3" or "0,1,2"; all by default.
         interpolate: pairs of numbers of samples, such as "0-5,7-2": a row of images from one to the other for each.
         way: "slerp", along the sphere, or "lerp", straight.
         arithmetic: numbers of samples, added and subtracted in groups whose means are taken: "3,8,12 - 1,5,9 + 2,4,7" is the
@@ -65,17 +65,17 @@ def generate(
             "samples": Scatter(np.pad(points, ((0, 0), (0, 2 - points.shape[1]))), np.zeros(samples, np.int64), ("generator",))
         }
     mean, std = (np.asarray(config.dataset[name], np.float32) for name in ("mean", "std"))
-    view = View(info, random_features(), mean, std)
+    grids = GeneratedImages(info, random_features(), mean, std)
     if interpolate:
         z, label = _between(interpolate, way, players, key, classes)
-        return {"interpolation": Images(view.shown(made(z, label)), columns=COLUMNS)}
+        return {"interpolation": Images(grids.shown(made(z, label)), columns=COLUMNS)}
     if arithmetic:
         z, label, captions = _calculated(arithmetic, players, key, classes)
-        images = view.shown(made(z, label))
+        images = grids.shown(made(z, label))
         images[[caption == "" for caption in captions]] = 255  # where a row is not full
         return {"arithmetic": Images(images, captions, COLUMNS)}
     numbers = np.arange(samples)
-    images = view.shown(made(latents(players, key, numbers), classes[numbers % len(classes)]))
+    images = grids.shown(made(latents(players, key, numbers), classes[numbers % len(classes)]))
     return {"samples": Images(images, [str(n) for n in numbers], COLUMNS)}
 
 

@@ -27,8 +27,8 @@ def generate(
     """Continues the prompt, `samples` times.
 
     Args:
-        experiment: of the run.
-        params: of one replica.
+        experiment: experiment of the run.
+        params: parameters of one replica.
         variables: not used.
         key: sample n depends on the key and n alone, not on how many there are.
         prompt: where each begins; by default, as after the end of a line.

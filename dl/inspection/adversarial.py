@@ -1,4 +1,4 @@
-"""Adversarial examples: pictures changed by at most epsilon at each pixel, so that the network errs.
+"""Adversarial examples: images changed by at most epsilon at each pixel, so that the network errs.
 
 All functions take the gradient of the loss by the pixels as a function, so that one compiled program serves every method.
 Pixels stay in 0..1.
@@ -28,12 +28,12 @@ def pgd(gradient: Gradient, images: Pixels, labels: Labels, epsilon: float, key:
     It starts at random in the ball; a step is 2.5 epsilon / steps of each pixel, so that all of the ball can be reached.
 
     Args:
-        gradient: of the loss.
+        gradient: function that gives the gradient of the loss.
         images: pixels.
-        labels: the right classes.
+        labels: correct classes.
         epsilon: largest change of a pixel.
-        key: of the start.
-        steps: how many.
+        key: random key of the start.
+        steps: number of steps.
     """
     low, high = jnp.maximum(images - epsilon, 0), jnp.minimum(images + epsilon, 1)
     changed = jnp.clip(images + jax.random.uniform(key, images.shape, minval=-epsilon, maxval=epsilon), low, high)
@@ -45,7 +45,7 @@ def pgd(gradient: Gradient, images: Pixels, labels: Labels, epsilon: float, key:
 class Attacked(NamedTuple):
     """What became of the images: of each method ("fgsm", "pgd") something for each of E epsilons.
 
-    accuracy: the part still classified right. probability: the mean probability of the right class. images: changed, as many.
+    accuracy: share still classified correctly. probability: mean probability of the correct class. images: changed, as many.
     """
 
     epsilons: Float[np.ndarray, " e"]
@@ -68,12 +68,12 @@ def accuracy_curve(
 
     Args:
         scores: the network.
-        gradient: of the loss.
+        gradient: function that gives the gradient of the loss.
         images: pixels.
-        labels: the right classes.
+        labels: correct classes.
         epsilons: largest changes of a pixel.
-        key: of PGD's starts, the same for each epsilon.
-        steps: of PGD.
+        key: random key of PGD's starts, the same for each epsilon.
+        steps: number of steps of PGD.
         tell: is told of each epsilon.
     """
     found: dict[str, list[tuple[float, float, np.ndarray]]] = {"fgsm": [], "pgd": []}

@@ -17,8 +17,13 @@ Shapes = Mapping[str, tuple[int, ...]]
 class Choices(NamedTuple):
     """What to look at.
 
-    methods: of `METHODS`. layers: whose activations are shown. projected: whose strongest features are. cam: of Grad-CAM, ""
-    for none. square, stride: of the occlusion, in pixels. epsilons: of adversarial examples; pgd_steps: of PGD.
+    methods: names of `METHODS`.
+    layers: layers whose activations are shown.
+    projected: layers whose strongest features are shown.
+    cam: layer of Grad-CAM; "" for none.
+    square, stride: side and stride of the occluding square, in pixels.
+    epsilons: sizes of the changes of adversarial examples.
+    pgd_steps: number of steps of PGD.
     """
 
     methods: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A picture of a class: the image whose score is largest (Simonyan, Vedaldi & Zisserman 2014, section 2).
+"""Class maximisation: the image whose score is largest (Simonyan, Vedaldi & Zisserman 2014, section 2).
 
     argmax_I  S_c(I) - decay ||I - m||^2,     m the mean pixel
 
@@ -51,8 +51,8 @@ def maximise(
         labels: the classes.
         shape: (H, W, C) of the images.
         mean: the pixel m, where the ascent starts, with noise of deviation 0.02.
-        key: of the noise and the shifts.
-        settings: of the ascent.
+        key: random key of the noise and the shifts.
+        settings: settings of the gradient ascent.
         tell: is told how far it is.
     """
     noise, moves = jax.random.split(key)

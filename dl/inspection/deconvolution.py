@@ -1,4 +1,4 @@
-"""What in a picture excites a feature: deconvolutional projection (Zeiler & Fergus 2014, section 2.1).
+"""What in an image excites a feature: deconvolutional projection (Zeiler & Fergus 2014, section 2.1).
 
 All activations of a layer but one are set to zero, and that one is passed back to the pixels: unpooled to the places where the
 maxima were (the "switches"), rectified at each ReLU, filtered by the transposed filters. That is the backward pass of the
@@ -19,10 +19,10 @@ from dl.inspection.programs import with_rule
 class Projections(NamedTuple):
     """Of the strongest activation of each of a layer's strongest channels, the strongest first.
 
-    pictures: what it sees, signed, in no unit. channels: which. peaks: how strong. places: (row, column) in the layer's maps.
+    images: what it sees, signed, in no unit. channels: which. peaks: how strong. places: (row, column) in the layer's maps.
     """
 
-    pictures: Float[Array, "n h w c"]
+    images: Float[Array, "n h w c"]
     channels: Int[Array, " n"]
     peaks: Float[Array, " n"]
     places: Int[Array, "n 2"]

@@ -1,4 +1,4 @@
-"""Gradients, maps and heat as pictures in 0..1."""
+"""Gradients, maps and heat as images in 0..1."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ HEAT = np.array(
     [[0.05, 0.04, 0.20], [0.40, 0.09, 0.43], [0.80, 0.22, 0.33], [0.97, 0.55, 0.14], [0.99, 0.96, 0.60]], np.float32
 )
 
-Picture = Float[np.ndarray, "h w c"]
+Pixels = Float[np.ndarray, "h w c"]
 Map = Float[np.ndarray, "h w"]
 
 
-def signed(values: Picture) -> Picture:
+def signed(values: Pixels) -> Pixels:
     """Zero is mid-grey, the largest magnitudes black or white, each channel by itself its colour."""
     return np.clip(0.5 + 0.5 * values / _largest(values), 0, 1).astype(np.float32)
 
@@ -32,12 +32,12 @@ def heat(values: Map) -> Float[np.ndarray, "h w 3"]:
     return ((1 - part) * HEAT[low] + part * HEAT[low + 1]).astype(np.float32)
 
 
-def overlaid(picture: Picture, values: Map) -> Float[np.ndarray, "h w 3"]:
-    """A map of any size as heat over the picture in grey: where there is none, the picture is dark."""
-    height, width, _ = picture.shape
+def overlaid(image: Pixels, values: Map) -> Float[np.ndarray, "h w 3"]:
+    """A map of any size as heat over the image in grey: where there is none, the image is dark."""
+    height, width, _ = image.shape
     strength = np.clip(resized(values, (height, width)) / _largest(values), 0, 1)
     share = 0.8 * strength[..., None]
-    return ((1 - share) * 0.6 * picture.mean(axis=-1, keepdims=True) + share * heat(strength)).astype(np.float32)
+    return ((1 - share) * 0.6 * image.mean(axis=-1, keepdims=True) + share * heat(strength)).astype(np.float32)
 
 
 def resized(values: Map, shape: tuple[int, int]) -> Map:
@@ -48,7 +48,7 @@ def resized(values: Map, shape: tuple[int, int]) -> Map:
     return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
-def extent(projection: Picture, least: int) -> tuple[slice, slice]:
+def extent(projection: Pixels, least: int) -> tuple[slice, slice]:
     """The square, `least` pixels wide or more, around what is not zero in a projection: what the feature can see."""
     height, width, _ = projection.shape
     rows, columns = np.nonzero(np.abs(projection).max(axis=-1) > 1e-6 * np.abs(projection).max(initial=1e-30))
@@ -60,16 +60,15 @@ def extent(projection: Picture, least: int) -> tuple[slice, slice]:
     return slice(top, top + size), slice(left, left + size)
 
 
-def enlarged(pictures: Sequence[Picture], side: int) -> Float[np.ndarray, "n side side c"]:
-    """Square pictures of any sides brought to one, every pixel a block or several pixels one."""
+def enlarged(images: Sequence[Pixels], side: int) -> Float[np.ndarray, "n side side c"]:
+    """Square images of any sides brought to one, every pixel a block or several pixels one."""
     from PIL import Image
 
     out = []
-    for picture in pictures:
-        method = Image.Resampling.NEAREST if len(picture) <= side else Image.Resampling.BOX
+    for image in images:
+        method = Image.Resampling.NEAREST if len(image) <= side else Image.Resampling.BOX
         planes = [
-            Image.fromarray(np.ascontiguousarray(p, np.float32)).resize((side, side), method)
-            for p in np.moveaxis(picture, -1, 0)
+            Image.fromarray(np.ascontiguousarray(p, np.float32)).resize((side, side), method) for p in np.moveaxis(image, -1, 0)
         ]
         out.append(np.stack([np.asarray(plane) for plane in planes], axis=-1))
     return np.stack(out)
@@ -82,9 +81,9 @@ def as_square(values: Float[np.ndarray, " n"]) -> Map:
     return np.pad(np.asarray(values, np.float32), (0, rows * columns - len(values))).reshape(rows, columns)
 
 
-def coloured(picture: Picture) -> Float[np.ndarray, "h w 3"]:
+def coloured(image: Pixels) -> Float[np.ndarray, "h w 3"]:
     """Grey or RGB as RGB."""
-    return np.broadcast_to(picture, (*picture.shape[:2], 3)) if picture.shape[2] == 1 else picture
+    return np.broadcast_to(image, (*image.shape[:2], 3)) if image.shape[2] == 1 else image
 
 
 def _largest(values: np.ndarray) -> float:

@@ -37,7 +37,7 @@ def scores_and_gradient(
     """The scores, and a derivative by the pixels: of the label's score, or, `of_loss`, of the cross-entropy over 1 - p.
 
     p is the probability of the label. The division changes no sign, and signs are what attacks follow; without it the
-    derivative is lost to rounding where the network is sure (p = 1 in float32), and the attack stands still there.
+    derivative is lost to rounding where the network is sure (p = 1 in float32), and the attack changes nothing there.
 
     Both in one function, so that it is compiled once for all the methods that follow a gradient step by step.
     """

@@ -1,4 +1,4 @@
-"""Which part of a picture the network needs: a grey square hides place after place (Zeiler & Fergus 2014, section 4.2)."""
+"""Which part of an image the network needs: a grey square hides place after place (Zeiler & Fergus 2014, section 4.2)."""
 
 from collections.abc import Callable
 

@@ -16,7 +16,7 @@ from dl.inspection.views import Shown
 from dl.report import page
 
 MOST_CLASSES = 10
-FOOTER = "Each picture has its own scale: full strength is the 99.5th percentile of its magnitudes."
+FOOTER = "Each image has its own scale: full strength is the 99.5th percentile of its magnitudes."
 
 
 def render(
@@ -40,7 +40,7 @@ def render(
         targets: the class that is asked after in each of the `subjects`; by default the likeliest.
         maximised: classes to find the best images of; by default the likeliest ones, or all where they are few.
         whose: says what the accuracy against epsilon is of.
-        seed: of what is drawn.
+        seed: seed of what is drawn.
         tell: is told how far it is.
     """
     run = views.programs(network, choices)

@@ -1,4 +1,4 @@
-"""What is looked at: pictures from files, or examples of a run's dataset."""
+"""What is looked at: images from files, or examples of a run's dataset."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
-from dl.data import pictures
+from dl.data import image_files
 from dl.errors import UserError, unknown
 from dl.inspection.network import Network
 
@@ -22,12 +22,12 @@ class Subject(NamedTuple):
 
 
 def from_file(name: str, network: Network, resize: int, manual_dir: str | None = None) -> Subject:
-    """The middle of a picture (JPEG, PNG, PNM, BMP) of any mode, as the network takes it; see `pictures.central`.
+    """The middle of an image (JPEG, PNG, PNM, BMP) of any mode, as the network takes it; see `image_files.central`.
 
     Raises:
         UserError: it is missing or can't be decoded.
     """
-    pixels = pictures.central(pictures.read(name, manual_dir=manual_dir), network.shape, resize)
+    pixels = image_files.central(image_files.read(name, manual_dir=manual_dir), network.shape, resize)
     return Subject(Path(name).name, np.clip(pixels, 0, 1).astype(np.float32))
 
 
@@ -48,6 +48,6 @@ def from_split(
     batch = source.gather(np.arange(min(count, len(source))))
     images = batch["image"] / np.float32(255) if batch["image"].dtype == np.uint8 else batch["image"].astype(np.float32)
     if images.min(initial=0) < 0 or images.max(initial=0) > 1:
-        raise UserError(f"the images of {config.dataset.name} are no pixels in 0..1: name pictures in files.")
+        raise UserError(f"the images of {config.dataset.name} are no pixels in 0..1: name images in files.")
     labels: Sequence[int] = batch["label"].tolist()
     return [Subject(f"{split} {i}", image, label) for i, (image, label) in enumerate(zip(images, labels, strict=True))]

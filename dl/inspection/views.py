@@ -1,4 +1,4 @@
-"""The report's pictures: each function applies one method to one image, or to all, and gives artifacts by their titles."""
+"""The report's images: each function applies one method to one image, or to all, and gives artifacts by their titles."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from dl.inspection.network import Network
 from dl.inspection.subjects import Subject
 
 COLUMNS = 8
-SMALL, LARGE = 64, 140  # sides in pixels of pictures in a grid of 8 and of 4
+SMALL, LARGE = 64, 140  # sides in pixels of images in a grid of 8 and of 4
 LEAST = 8  # pixels of an image around what a feature sees
 BATCH_PIXELS = 51_529  # of a batch: one image of 227 x 227, or 50 of 32 x 32
 
@@ -53,9 +53,9 @@ def programs(network: Network, choices: Choices) -> Programs:
 
 
 def top(network: Network, probabilities: np.ndarray, label: int | None, count: int = 5) -> Table:
-    """The likeliest classes; the right one is marked where it is known."""
+    """The likeliest classes; the correct one is marked where it is known."""
     order = probabilities.argsort()[::-1][: min(count, len(probabilities))].tolist()
-    rows = [(network.named(i), f"{probabilities[i]:.1%}" + (" (right)" if i == label else "")) for i in order]
+    rows = [(network.named(i), f"{probabilities[i]:.1%}" + (" (correct)" if i == label else "")) for i in order]
     return Table(("class", "probability"), rows)
 
 
@@ -84,7 +84,7 @@ def evidence(network: Network, run: Programs, choices: Choices, subject: Subject
         )
         title = f"occlusion: the probability falls by up to {max(fall.max(), 0):.0%}\n(Zeiler & Fergus 2014)"
         shown[title] = display.overlaid(subject.pixels, np.maximum(fall, 0))
-    pixels = np.stack([display.coloured(picture) for picture in shown.values()])
+    pixels = np.stack([display.coloured(image) for image in shown.values()])
     return Images(pixels, tuple(shown), columns=3)
 
 
@@ -94,9 +94,9 @@ def projected(run: Programs, choices: Choices, subject: Subject, tell: Tell) -> 
     for layer, project in run.projections.items():
         tell(f"{subject.title}: projections of {layer}")
         found = jax.device_get(project(subject.pixels))
-        places = [display.extent(picture, LEAST) for picture in found.pictures]
+        places = [display.extent(image, LEAST) for image in found.images]
         side, count = (SMALL, COLUMNS) if max(rows.stop - rows.start for rows, _ in places) <= SMALL else (LARGE, COLUMNS // 2)
-        seen = [display.signed(p[rows, columns]) for p, (rows, columns) in zip(found.pictures[:count], places, strict=False)]
+        seen = [display.signed(p[rows, columns]) for p, (rows, columns) in zip(found.images[:count], places, strict=False)]
         parts = [subject.pixels[rows, columns] for rows, columns in places[:count]]
         captions = [f"channel {c}\n{peak:.3g}" for c, peak in zip(found.channels[:count], found.peaks, strict=False)]
         pixels = display.enlarged([*seen, *parts], side)
@@ -118,8 +118,8 @@ def activations(run: Programs, choices: Choices, subject: Subject, tell: Tell) -
             subtitle = f"the strongest of {value.shape[2]} maps of {value.shape[0]} x {value.shape[1]}"
         else:
             maps, captions, subtitle = [display.as_square(value.reshape(-1))], [""], f"its {value.size} activations, row by row"
-        pictures = display.enlarged([_squared(display.grey(np.abs(m))) for m in maps], SMALL)
-        shown[name] = subtitle, Images(pictures, captions, columns=COLUMNS)
+        squares = display.enlarged([_squared(display.grey(np.abs(m))) for m in maps], SMALL)
+        shown[name] = subtitle, Images(squares, captions, columns=COLUMNS)
     return shown
 
 
@@ -143,7 +143,7 @@ def classes(network: Network, run: Programs, choices: Choices, labels: list[int]
 def attacks(
     network: Network, run: Programs, choices: Choices, subjects: list[Subject], whose: str, key: jax.Array, tell: Tell
 ) -> Shown:
-    """Accuracy against epsilon, and examples; without labels, what the network says of the image unchanged is right."""
+    """Accuracy against epsilon, and examples; without labels, what the network says of the clean image counts as correct."""
     images = jnp.asarray(np.stack([subject.pixels for subject in subjects]))
     said = np.asarray(run.scores(images).argmax(-1))
     given = [said[i] if subject.label is None else subject.label for i, subject in enumerate(subjects)]
@@ -196,22 +196,22 @@ def _examples(
     """A row for each of a few images: itself, what PGD adds to it, enlarged, and the sum."""
     count = min(len(subjects), 4)
     last = [np.asarray(jax.nn.softmax(scores(jnp.asarray(e)))) for e in found.images["pgd"]]
-    pictures, captions = [], []
+    rows, captions = [], []
     for i in range(count):
         changed = [n for n, p in enumerate(last) if p[i].argmax() != said[i]]
         n = changed[0] if changed else len(last) - 1
         clean, attacked = subjects[i].pixels, found.images["pgd"][n][i]
-        pictures += [clean, display.signed(attacked - clean), attacked]
+        rows += [clean, display.signed(attacked - clean), attacked]
         first, other = int(said[i]), int(last[n][i].argmax())
         captions += [
             f"{network.named(first)} ({last[0][i, first]:.0%})",
             f"PGD, epsilon {255 * found.epsilons[n]:.3g}/255",
             f"{network.named(other)} ({last[n][i, other]:.0%})",
         ]
-    return Images(np.stack(pictures), captions, columns=3)
+    return Images(np.stack(rows), captions, columns=3)
 
 
-def _squared(picture: np.ndarray) -> np.ndarray:
+def _squared(image: np.ndarray) -> np.ndarray:
     """With black below or beside it, so that it is square."""
-    side = max(picture.shape[:2])
-    return np.pad(picture, [(0, side - picture.shape[0]), (0, side - picture.shape[1]), (0, 0)])
+    side = max(image.shape[:2])
+    return np.pad(image, [(0, side - image.shape[0]), (0, side - image.shape[1]), (0, 0)])

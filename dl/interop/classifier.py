@@ -1,12 +1,14 @@
 """A classifier with its weights: from a file, a converted folder or the workdir of a run; and into a file, for us and PyTorch.
 
 Beside a file of weights that we write, `weights.safetensors` say, stands `weights.json`: the model with its settings, the
-pictures it takes and the names of the classes. A folder that we write holds these two. Files of others have no such record, and
+images it takes and the names of the classes. A folder that we write holds these two. Files of others have no such record, and
 are what is published for the model.
 """
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
+from dl.data.checks import MOST_CLASSES, MOST_PIXELS
 from dl.errors import UserError
 from dl.files import read_json
 from dl.interop import published, torchvision, weights
@@ -22,11 +25,11 @@ from dl.interop.torchvision import Layout
 
 
 class Classifier(NamedTuple):
-    """A network, its variables on the host, and the pictures that it takes.
+    """A network, its variables on the host, and the images that it takes.
 
-    name, settings: of the model. variables: {"params": ..., "batch_stats": ...}, float32.
+    name, settings: name and settings of the model. variables: {"params": ..., "batch_stats": ...}, float32.
     mean, std: [C]; it takes (pixels - mean) / std of pixels in 0..1. shape: (H, W, C) of its images.
-    resize: the shorter side of a picture before the middle is cut out. class_names: () where they are not known.
+    resize: the shorter side of an image before the middle is cut out. class_names: () where they are not known.
     """
 
     name: str
@@ -54,9 +57,9 @@ def load(
     Args:
         path: `.npz`, `.safetensors`, `.pt` or `.pth` with torchvision's names (or others that `dl.interop` knows), a folder
             that `save` wrote, or the workdir of a run.
-        name: of the model; "" where there is a record beside the file.
-        settings: of the model, before those of the record and of what is published.
-        dtype: of the computation.
+        name: name of the model; "" where there is a record beside the file.
+        settings: settings of the model, before those of the record and of what is published.
+        dtype: data type of the computation.
 
     Raises:
         UserError: the file can't be read, is of another model, or does not fit it; no name.
@@ -78,17 +81,18 @@ def load(
     if not found.side and not record:
         raise UserError(
             f"{path} is without the record that experiments.convert wrote beside it, {file.with_suffix('.json').name}, and "
-            f"nobody published weights of {name}: convert the run anew."
+            f"nobody published weights of {name}: convert the run again."
         )
     given = {**found.settings, **record.get("settings", {}), **(settings or {})}
     classes = given.pop("num_classes", None)
     state = found.renamed(arrays)
-    model = published.build(name, given, classes or 1000, dtype)
-    if classes is None:
-        classes = published.classes(found.layout(model), model, state, otherwise=1000)
-        model = published.build(name, given, classes, dtype)
     shape = tuple(record.get("shape", (found.side, found.side, 3)))
-    template = published.shapes(model, shape)
+    with _made_of(name, given, path):
+        model = published.build(name, given, classes or 1000, dtype)
+        if classes is None:
+            classes = published.classes(found.layout(model), model, state, otherwise=1000)
+            model = published.build(name, given, classes, dtype)
+        template = published.shapes(model, shape)
     return Classifier(
         name,
         given,
@@ -102,6 +106,17 @@ def load(
     )
 
 
+@contextlib.contextmanager
+def _made_of(name: str, settings: Mapping[str, Any], path: Path) -> Iterator[None]:
+    """Says in one line that a model cannot be made with these settings, which are the user's or a record's."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # as models and Linen raise
+        given = ", ".join(f"{key}={value!r}" for key, value in settings.items()) or "its settings"
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"the model {name} of {path} cannot be made with {given}: {reason}") from error
+
+
 def of_run(
     workdir: Path,
     which: str = "latest",
@@ -113,11 +128,11 @@ def of_run(
     """The classifier that a run trained.
 
     Args:
-        workdir: of the run.
+        workdir: folder of the run.
         which: checkpoint, "latest" or "best".
         replica: which.
-        dtype: of the computation; None for the run's.
-        data_dir: where prepared sets are; by default where the training found them.
+        dtype: data type of the computation; None for the run's.
+        data_dir: where prepared datasets are; by default where the training found them.
         manual_dir: where archives are; likewise.
 
     Raises:
@@ -199,12 +214,19 @@ def _read_record(file: Path) -> dict[str, Any]:
     try:
         record = read_json(path, object)
     except UserError as error:
-        raise UserError(f"{error} It belongs to {file.name}: convert the weights anew.") from error
-    if not isinstance(record, dict) or set(record) != set(KEYS):
+        raise UserError(f"{error} It belongs to {file.name}: convert the weights again.") from error
+    if isinstance(record, dict) and record.keys() == {"task", "config"}:
+        raise UserError(f"{file} has the weights of a run of the task {record['task']!r}, which trained no classifier.")
+    ours = isinstance(record, dict) and 2 * len(record.keys() & KEYS.keys()) > len(KEYS)
+    if not ours and file.name != weights.FOLDER_FILE:
         return {}
+    if not isinstance(record, dict) or (missing := [key for key in KEYS if key not in record]):
+        lacks = f"it has no {missing[0]}" if isinstance(record, dict) else "it should hold an object in JSON"
+        raise UserError(f"{path} is damaged: {lacks}; convert the weights again.")
     wrong = [key for key, good in KEYS.items() if not good(record[key])]
-    if wrong or len(record["mean"]) != len(record["std"]):
-        raise UserError(f"{path} is damaged: {wrong[0] if wrong else 'mean and std'} can't be so; convert the weights anew.")
+    wrong = wrong or [text for text, good in TOGETHER.items() if not good(record)]
+    if wrong:
+        raise UserError(f"{path} is damaged: {wrong[0]} can't be so; convert the weights again.")
     return {**record, "settings": {key: _tuples(value) for key, value in record["settings"].items()}}
 
 
@@ -214,20 +236,32 @@ def _tuples(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(n, int | float) for n in value)
+    return isinstance(value, list) and all(type(n) in (int, float) and abs(n) < 1e6 for n in value)
 
 
 def _size(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
+    right = isinstance(value, list) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
+    return right and math.prod(value) <= MOST_PIXELS
+
+
+def _settings(value: Any) -> bool:
+    classes = value.get("num_classes", 1) if isinstance(value, dict) else 0
+    return type(classes) is int and 0 < classes <= MOST_CLASSES
 
 
 # Of a record, and what each entry must be.
 KEYS: dict[str, Callable[[Any], bool]] = {
     "model": lambda value: isinstance(value, str),
-    "settings": lambda value: isinstance(value, dict),
+    "settings": _settings,
     "mean": _numbers,
-    "std": _numbers,
+    "std": lambda value: _numbers(value) and 0 not in value,
     "shape": _size,
-    "resize": lambda value: type(value) is int and value > 0,
+    "resize": lambda value: type(value) is int and 0 < value * value <= MOST_PIXELS,
     "class_names": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+}
+# What must be of several entries.
+TOGETHER: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "mean and std": lambda record: len(record["mean"]) == len(record["std"]) == record["shape"][2],
+    "resize and shape": lambda record: record["resize"] >= min(record["shape"][:2]),
+    "class_names": lambda record: len(record["class_names"]) in (0, record["settings"].get("num_classes", 0)),
 }

@@ -53,7 +53,7 @@ def from_state(params: Any, variables: Mapping[str, Any], state: Arrays, source:
     """The inverse of `to_state`.
 
     Args:
-        params: of the run, arrays or their shapes.
+        params: parameters of the run, arrays or their shapes.
         variables: likewise.
         state: arrays by their names in a file.
         source: where they are from, for messages.
@@ -73,8 +73,8 @@ def save_run(workdir: Path, path: Path, which: str = "latest", replica: int = 0)
     """Writes a run of any task, and beside it its configuration as `.json`; into a folder, `weights.safetensors`.
 
     Args:
-        workdir: of the run.
-        path: of the file or folder.
+        workdir: folder of the run.
+        path: path of the file or folder.
         which: checkpoint, "latest" or "best".
         replica: which.
 

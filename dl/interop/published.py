@@ -1,4 +1,4 @@
-"""What is published for a model: where its weights are in a file, and what pictures it takes.
+"""What is published for a model: where its weights are in a file, and what images it takes.
 
 A module of this package offers, in `WEIGHTS`, for each model that it knows published weights of, a function from the arrays of
 a file (none where weights are to be written) to a `Published`.
@@ -26,10 +26,10 @@ class Published(NamedTuple):
     """What is published for a model.
 
     layout: the model -> where torchvision keeps its layers.
-    mean, std: of the network's input: it takes (rgb - mean) / std of RGB in 0..1, one number a channel.
-    settings: of the model, that the weights were made for.
-    side: of the square that it takes; 0 where nothing is published, so that a record must say it.
-    resize: the shorter side of a picture before that square is cut out of its middle.
+    mean, std: mean and deviation of the network's input: it takes (rgb - mean) / std of RGB in 0..1, one number a channel.
+    settings: settings of the model that the weights were made for.
+    side: side of the square that it takes; 0 where nothing is published, so that a record must say it.
+    resize: the shorter side of an image before that square is cut out of its middle.
     renamed: arrays by other published names -> by torchvision's, in PyTorch's layout.
     """
 
@@ -69,7 +69,7 @@ def build(name: str, settings: Mapping[str, Any], num_classes: int, dtype: DType
 
 def shapes(model: nn.Module, shape: tuple[int, int, int]) -> Any:
     """The shapes of a model's variables for images [H, W, C]."""
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))
+    return jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32))
 
 
 def classes(layout: Layout, model: Any, state: Arrays, otherwise: int) -> int:

@@ -4,7 +4,7 @@
   `classifier.1.weight`. No padding of the last convolution.
 - The authors' first Caffe model (version 1.0, also as pruned and quantised by Han et al.), as arrays `fire2/conv1x1_1/weight`
   [O, I, h, w] and `.../bias`. That network takes BGR in 0..255 less the mean (104, 117, 123), and pads the last convolution by
-  1. Its first kernel is turned to RGB here, so that all networks take the same pictures.
+  1. Its first kernel is turned to RGB here, so that all networks take the same images.
 """
 
 from typing import Any

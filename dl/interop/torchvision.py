@@ -71,7 +71,7 @@ def from_state(layout: Layout, template: Any, state: Arrays, source: str, model:
     """The variables of a state dict.
 
     Args:
-        layout: of the network.
+        layout: layout of the network.
         template: the variables wanted, arrays or their shapes: {"params": ..., "batch_stats": ...}.
         state: arrays by torchvision's names.
         source: where they are from, for messages.

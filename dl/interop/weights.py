@@ -1,5 +1,6 @@
 """Files of named arrays: `.npz`, `.safetensors`, and PyTorch's `.pt` and `.pth`, which are read without executing anything."""
 
+import math
 import pickle
 import re
 from collections.abc import Callable, Mapping
@@ -8,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dl.data.checks import check_memory
+from dl.data.sources import npz_file
 from dl.errors import UserError
 
 FOLDER_FILE = "weights.safetensors"  # the file in a folder of weights
@@ -23,8 +26,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
     PyTorch's restricted unpickler: a file that names any function but those that make tensors is refused.
 
     Raises:
-        UserError: no such file; one that is damaged, cut short, of another kind, or would execute code; a package that is
-            needed to read it is missing.
+        UserError: no such file; one that is damaged, cut short, of another kind, larger than the memory, with numbers that are
+            NaN or infinite, or that would execute code; a package that is needed to read it is missing.
     """
     if not path.is_file():
         raise UserError(f"weights: there is no file {path}.")
@@ -35,10 +38,15 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise UserError(_lacking(path, error)) from error
     except UserError:
         raise
+    except MemoryError as error:
+        raise UserError(f"the weights {path} do not fit into this machine's memory.") from error
     except Exception as error:  # each reader raises types of its own
         raise UserError(_unreadable(path, error)) from error
     if not found:
         raise UserError(f"weights: {path} holds no arrays.")
+    bad = [name for name, array in found.items() if not np.isfinite(array).all()]
+    if bad:
+        raise UserError(f"weights: {path} has NaN or infinite numbers in {bad[0]!r}; get it anew.")
     return found
 
 
@@ -63,8 +71,13 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: np.asarray(file[name], np.float32) for name in file.files}
+    found = npz_file.members(path)
+    for name, member in found.items():
+        if member.dtype.kind not in "fiub":
+            raise UserError(f"weights: {path} can't be read: {name!r} has type {member.dtype}; weights must be numbers.")
+    check_memory(sum(4 * math.prod(member.shape) for member in found.values()), f"the weights {path}")
+    with np.errstate(over="ignore"):  # float64 beyond float32 is infinite, and refused as such
+        return {name: np.asarray(npz_file.read(path, member), np.float32) for name, member in found.items()}
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -136,11 +149,11 @@ def _unreadable(path: Path, error: Exception) -> str:
             f"weights: {path} was refused: to read it, {name} would be called, and a file of weights may not execute code. "
             "Take one of tensors alone (a state_dict)."
         )
-    if "Object arrays" in str(error):  # NumPy's words
+    if "Python objects" in str(error):
         return f"weights: {path} was refused: it holds Python objects, which may execute code, and not arrays alone."
     if path.suffix in (".pt", ".pth"):
-        return f"weights: {path} can't be read (it is no file of PyTorch's, or was cut short); get it anew."
-    return f"weights: {path} can't be read ({_first_line(error)}); get it anew."
+        return f"weights: {path} can't be read (it is no file of PyTorch's, or was cut short); get it again."
+    return f"weights: {path} can't be read ({_first_line(error)}); get it again."
 
 
 def _first_line(error: Exception) -> str:

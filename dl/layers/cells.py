@@ -123,7 +123,7 @@ def _scan(step: Step, kernels: State, params: Tree, taps: State, rest: Tree, sta
             return taps[number] + u @ kernels[number]
 
         new = step(params, state, product, rest)
-        if "valid" in rest:  # past its end a sequence stands still
+        if "valid" in rest:  # past its end the state of a sequence is kept
             new = tuple(jnp.where(rest["valid"] > 0, n, o) for n, o in zip(new, state, strict=True))
         return new, (new[0], tuple(given))
 

@@ -44,7 +44,7 @@ def max_over_slices(
     Args:
         x: images.
         window: its height and width.
-        strides: of its places, down and right.
+        strides: distances of the windows, down and right.
         pads: rows above and below the image, columns left and right of it, never the maximum.
     """
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
@@ -103,7 +103,7 @@ class Pool(nn.Module):
     """A pooling as a layer with a name: what `experiments.explain` lists, and without parameters.
 
     Attributes:
-        operation: of images [B, H, W, C].
+        operation: function of images [B, H, W, C].
     """
 
     operation: Callable[[Array], Array]

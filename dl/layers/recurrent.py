@@ -51,9 +51,9 @@ class Recurrent(nn.Module):
         activation: f of `elman`, a name of `dl.layers.activations`.
         use_bias: whether there is a bias.
         forget_bias: the bias of an LSTM's forget gate at first (1: Gers et al. 2000; Jozefowicz et al. 2015).
-        kernel_init: of U, a name of `dl.layers.initializers`, drawn for each gate. An IRNN draws from N(0, 0.001^2), as
+        kernel_init: initializer of U, a name of `dl.layers.initializers`, for each gate. An IRNN draws from N(0, 0.001^2), as
             published.
-        recurrent_init: of W, likewise; of an IRNN it is the identity.
+        recurrent_init: initializer of W, likewise; of an IRNN it is the identity.
         reverse: whether it runs from the end of each sequence to its start.
         recurrent_dropout: the part of h that is hidden from all products, the same at every step of a sequence (Gal &
             Ghahramani 2016, eq. 7).

@@ -68,7 +68,7 @@ class AlexNet(nn.Module):
         without: layers to leave out, of 3, 4, 6 and 7.
         hidden: units of fc6 and fc7.
         dropout: in training.
-        dtype: of the computation; parameters are float32.
+        dtype: data type of the computation; parameters are float32.
 
     Raises:
         UserError: an unknown setting or layer, or images of another size.

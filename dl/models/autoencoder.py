@@ -50,7 +50,7 @@ class DenseLayer(nn.Module):
     where n is the size of an input.
 
     Attributes:
-        shape: of one input, (n,) or (H, W, C).
+        shape: shape of one input, (n,) or (H, W, C).
         features: units.
         activation: f, a name of `dl.layers.activations`.
         tied: whether the decoder's weights are the transpose of the encoder's.
@@ -125,7 +125,7 @@ class Stack(nn.Module):
     """What all autoencoders share. A subclass makes the layers in `setup`, as the list `layer`.
 
     Attributes:
-        shape: of one image, (H, W, C).
+        shape: shape of one image, (H, W, C).
         activation: f, of the codes.
         output: activation of the reconstruction: "logistic" for pixels in 0..1, "identity" for others.
     """

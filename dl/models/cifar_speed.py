@@ -49,8 +49,8 @@ class CifarSpeed(nn.Module):
     """The network; x [B, H, W, C] of 25x25 at least, 32x32 as published, to scores [B, num_classes] float32.
 
     Attributes:
-        widths: of the blocks.
-        dtype: of the computation; parameters and running statistics are float32.
+        widths: widths of the blocks.
+        dtype: data type of the computation; parameters and running statistics are float32.
 
     Raises:
         UserError: smaller images.

@@ -148,9 +148,9 @@ def dcgan(
     """The two nets for square images whose side is 4, 5, 6 or 7 times a power of two.
 
     Args:
-        shape: of an image, H, W, C.
-        num_classes: of the labels.
-        dtype: of the computation.
+        shape: shape of an image, H, W, C.
+        num_classes: number of classes of the labels.
+        dtype: data type of the computation.
         latent: numbers that the generator starts from.
         prior: their distribution, "normal" or "uniform".
         width: channels of the stage next to the image; each further one has twice as many.

@@ -95,14 +95,14 @@ class DenseNet(nn.Module):
     """The network; x [B, H, W, C] to scores [B, num_classes] float32.
 
     Attributes:
-        blocks: how many layers each block has.
+        blocks: number of layers of each block.
         growth: k, the maps that a layer adds.
         stem: maps of the first convolution.
         small: for CIFAR's images: the first convolution is 3x3, without stride, BatchNorm and pooling.
         bottleneck: layers have a 1x1 convolution before the 3x3.
         compression: the part of the maps that a transition keeps.
         dropout: after each convolution but the first, in training.
-        dtype: of the computation; parameters and running statistics are float32.
+        dtype: data type of the computation; parameters and running statistics are float32.
 
     Raises:
         UserError: images too small.
@@ -186,12 +186,12 @@ def cifar(
     """For images of 32x32.
 
     Args:
-        num_classes: of the data.
+        num_classes: number of classes of the data.
         depth: layers with weights; 100, 250 and 190 with bottlenecks in the paper, 40 and 100 without.
         growth: k.
         bottleneck: with bottlenecks and compression ("BC"), or without both.
         dropout: see `DenseNet`; the paper has 0.2 where the images are not augmented.
-        dtype: of the computation.
+        dtype: data type of the computation.
 
     Raises:
         UserError: a depth that three equal blocks can't have.

@@ -42,7 +42,7 @@ class Players(NamedTuple):
 
     generator: `(z [B, latent], label [B] int32 or None, train) -> examples [B, ...]` in float32.
     discriminator: `(examples [B, ...], label or None, train) -> scores [B]` in float32, the logits of D.
-    latent: how many numbers the generator starts from.
+    latent: number of inputs of the generator.
     prior: their distribution: "normal", N(0, 1), or "uniform" on -1 .. 1.
     conditional: whether the players look at the label.
     """
@@ -145,17 +145,17 @@ def gan_mlp(
     """The two nets for examples of any shape.
 
     Args:
-        shape: of an example, images or points.
-        num_classes: of the labels.
-        dtype: of the computation.
+        shape: shape of an example, images or points.
+        num_classes: number of classes of the labels.
+        dtype: data type of the computation.
         latent: numbers that the generator starts from.
         prior: their distribution, "normal" or "uniform".
         generator: the widths of its hidden layers.
         discriminator: the widths of its hidden layers.
         pieces: linear pieces of a maxout unit; 1: leaky rectifiers.
         dropout: the part of the discriminator's hidden units that is dropped.
-        input_dropout: of its inputs.
-        output: of the generator: "sigmoid", "tanh" or "identity".
+        input_dropout: dropout rate of the discriminator's inputs.
+        output: activation of the generator's output, "sigmoid", "tanh" or "identity".
         generator_scale: its weights start uniform in +- this; 0: Glorot's initialisation.
         discriminator_scale: likewise.
         conditional: on the class.

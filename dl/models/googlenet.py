@@ -174,8 +174,8 @@ class GoogLeNet(nn.Module):
         form: "torchvision" or "paper", see the module.
         auxiliary: whether it has the auxiliary classifiers.
         dropout: before the last layer in training; None for the form's own, 0.2 or 0.4.
-        auxiliary_dropout: of the auxiliary classifiers, in training.
-        dtype: of the computation; parameters and running statistics are float32.
+        auxiliary_dropout: dropout rate of the auxiliary classifiers, in training.
+        dtype: data type of the computation; parameters and running statistics are float32.
 
     Raises:
         UserError: an unknown form; images of a size that the auxiliary classifiers can't take.

@@ -19,7 +19,7 @@ and std = 1/1.275 = 0.7843; "this makes the mean input roughly 0, and the varian
 The output y_i = sum_j (x_j - w_ij)^2 (eq. 7) is a penalty, the smaller the better; the scores here are -y, so that the largest
 one names the class as everywhere else. The loss of eq. 9, E = mean(y_label + log(exp(-j) + sum_i exp(-y_i))), is the task's.
 
-Deviations: the bitmaps of figure 3 are drawn anew (the paper shows them only as a picture); classes beyond the ten digits,
+Deviations: the bitmaps of figure 3 are our own drawing (the paper shows them only as a figure); classes beyond the ten digits,
 which the paper draws as the rest of ASCII, get codes of random signs, always the same ones.
 """
 

@@ -22,8 +22,8 @@ class MLP(nn.Module):
 
     Attributes:
         hidden: the width of each hidden layer, e.g. `(512,)` or `(800, 800)`.
-        activation: of the hidden layers, a name of `dl.layers.activations`.
-        kernel_init: of all the weights, a name of `dl.layers.initializers`; biases start at zero.
+        activation: activation of the hidden layers, a name of `dl.layers.activations`.
+        kernel_init: initializer of the weights, a name of `dl.layers.initializers`; biases start at zero.
         dropout: the part of the hidden units that is dropped in training.
         input_dropout: the part of the inputs that is dropped in training.
 

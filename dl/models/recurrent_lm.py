@@ -33,11 +33,11 @@ class RecurrentLM(nn.Module):
         hidden: units of a layer.
         layers: how many.
         embedding: length of a symbol's vector; 0 is as many as `hidden`.
-        dropout: of the input of each layer and of the output.
+        dropout: dropout rate of the input of each layer and of the output.
         variational: the same units dropped at every step of a window (Gal & Ghahramani 2016).
-        recurrent_dropout: of the state that a layer gives itself, the same units at every step.
+        recurrent_dropout: dropout rate of the state that a layer gives itself, the same units at every step.
         tied: the output takes the embedding's vectors as its weights.
-        forget_bias: of an LSTM at first.
+        forget_bias: initial bias of the forget gate of an LSTM.
         init_scale: all parameters are drawn from U(-init_scale, init_scale); 0: each layer's own initialisation.
 
     Raises:

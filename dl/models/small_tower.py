@@ -32,7 +32,7 @@ class SmallTower(nn.Module):
         features: maps of every convolution.
         blocks: how many; each halves the sides.
         output: activation of the embedding, a name of `dl.layers.activations`.
-        momentum: of the running statistics.
+        momentum: momentum of the running statistics.
 
     Raises:
         UserError: images of fewer than 2^blocks pixels on a side; an unknown activation.

@@ -84,9 +84,9 @@ class SqueezeNet(nn.Module):
 
     Attributes:
         version: "1.0" or "1.1".
-        pooling: "max", or "average", which makes for smoother pictures (Gatys et al. 2016, section 2).
-        padding: of the last convolution.
-        dropout: of fire9's outputs, in training.
+        pooling: "max", or "average", which makes for smoother images (Gatys et al. 2016, section 2).
+        padding: padding of the last convolution.
+        dropout: dropout rate of fire9's outputs, in training.
 
     Raises:
         UserError: an unknown version or pooling; images too small.

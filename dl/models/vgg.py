@@ -57,10 +57,10 @@ class VGG(nn.Module):
     Attributes:
         depth: 11, 13, 16 or 19.
         batch_norm: BatchNorm after each convolution.
-        pooling: "max", or "average", which makes for smoother pictures (Gatys et al. 2016, section 2).
+        pooling: "max", or "average", which makes for smoother images (Gatys et al. 2016, section 2).
         hidden: units of fc6 and fc7.
-        dropout: of fc6 and fc7, in training.
-        dtype: of the computation; parameters and running statistics are float32.
+        dropout: dropout rate of fc6 and fc7, in training.
+        dtype: data type of the computation; parameters and running statistics are float32.
 
     Raises:
         UserError: an unknown pooling; images too small.

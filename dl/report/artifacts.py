@@ -27,7 +27,7 @@ def save(workdir: str | os.PathLike, split: str, artifacts: Mapping[str, Artifac
     """Writes the artifacts of one split, in the place of those that were there; returns the file.
 
     Args:
-        workdir: of the run; made if absent.
+        workdir: folder of the run; made if absent.
         split: names the file, e.g. `"test"`.
         artifacts: name -> artifact, shown in this order. Arrays may be on a device.
 

@@ -33,6 +33,13 @@ def describe(name: str, described: Mapping[str, Metric]) -> Metric:
     return described.get(name) or described.get(whole) or by_word
 
 
+def reached(metric: Metric, value: float, reference: float) -> bool | None:
+    """Whether a value is at least as good as a reference; None where neither lower nor higher is better."""
+    if metric.better == "lower":
+        return value <= reference
+    return value >= reference if metric.better == "higher" else None
+
+
 def percent(metric: Metric, value: float) -> str:
     """A fraction as `0.90 %`; empty where the metric is none."""
     return f"{100 * value:.2f} %" if metric.format.endswith("%") and 0 <= value <= 1 else ""

@@ -18,7 +18,7 @@ BLOCK = re.compile(r"(<!-- results: (\S+)/(\S+) of (\S+) -->\n).*?(<!-- end of r
 
 
 def filled(page: str, results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page with all its tables made anew from `results`, name -> content of a `result.json`.
+    """The page with all its tables made again from `results`, name -> content of a `result.json`.
 
     Raises:
         UserError: no result has a name, or the number, that a table asks for.

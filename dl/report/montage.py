@@ -1,4 +1,4 @@
-"""A grid of pictures as one picture."""
+"""A grid of images as one image."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import numpy as np
 from dl.artifacts import Images
 from dl.errors import UserError
 
-MARGIN = 2  # white pixels between two pictures
+MARGIN = 2  # white pixels between two images
 
 
 def montage(images: Images) -> np.ndarray:
-    """The grid as one picture, uint8 [H, W, C], without captions; the last row is filled up in white."""
+    """The grid as one image, uint8 [H, W, C], without captions; the last row is filled up in white."""
     pixels = np.asarray(images.pixels)
     if pixels.dtype != np.uint8:
         pixels = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
@@ -19,10 +19,10 @@ def montage(images: Images) -> np.ndarray:
     columns = max(min(images.columns, count), 1)
     rows = -(-count // columns)
     sheet = np.full((rows * (height + MARGIN) + MARGIN, columns * (width + MARGIN) + MARGIN, channels), 255, np.uint8)
-    for number, picture in enumerate(pixels):
+    for number, image in enumerate(pixels):
         row, column = divmod(number, columns)
         top, left = MARGIN + row * (height + MARGIN), MARGIN + column * (width + MARGIN)
-        sheet[top : top + height, left : left + width] = picture
+        sheet[top : top + height, left : left + width] = image
     return sheet
 
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from dl.config import flatten
 from dl.errors import UserError
-from dl.files import read_json
+from dl.files import check_regular, read_json
 
 LARGEST_STEP = 2**53  # beyond it floats skip whole numbers
 
@@ -25,7 +25,7 @@ RESULT: dict[str, tuple[type, ...]] = {
     "replicas": (int,),
     "wall_seconds": (int, float),
 }
-REFERENCE: dict[str, tuple[type, ...]] = {"metric": (str,), "mode": (str,), "value": (int, float), "source": (str,)}
+REFERENCE: dict[str, tuple[type, ...]] = {"metric": (str,), "value": (int, float), "source": (str,)}
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
@@ -80,6 +80,7 @@ def read_lines(workdir: Path, notes: list[str]) -> dict[tuple[str, int], dict[st
         UserError: the file can't be read, or no line of it is one of metrics.
     """
     path = workdir / "metrics.jsonl"
+    check_regular(path)
     try:
         text = path.read_text(encoding="utf-8", errors="replace") if _exists(path) else ""
     except OSError as error:

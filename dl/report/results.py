@@ -12,6 +12,7 @@ from dl import provenance
 from dl.config import UNHASHED, config_hash, differences, flatten
 from dl.errors import UserError
 from dl.files import read_json
+from dl.report import described
 
 PAGE = "results.md"
 FOLDER = "results"  # of the kept result files, beside the page
@@ -34,7 +35,7 @@ def collect(runs: Sequence[Path], docs: Path, root: Path = provenance.ROOT) -> l
     Args:
         runs: workdirs of finished runs.
         docs: the folder of the page.
-        root: of the repository whose history the runs' commits must be in.
+        root: folder of the repository whose history the runs' commits must be in.
 
     Raises:
         UserError: a run that is not finished, or that nobody could repeat by its command: it was made with several
@@ -45,10 +46,10 @@ def collect(runs: Sequence[Path], docs: Path, root: Path = provenance.ROOT) -> l
     for run, result in found.items():
         parts = result.get("history") or [result]
         if len({part["config_hash"] for part in parts}) > 1:
-            raise UserError(f"{run} was made with several configurations (its history.json): train it anew in another folder.")
+            raise UserError(f"{run} was made with several configurations (its history.json): train it again in another folder.")
         for part in parts:
             if wrong := provenance.problem(part["commit"], root):
-                raise UserError(f"{run} can't be kept: {wrong}. Commit, then train it anew in another folder.")
+                raise UserError(f"{run} can't be kept: {wrong}. Commit, then train it again in another folder.")
     kept = []
     for run, result in found.items():
         target = docs / FOLDER / f"{run.name}.json"
@@ -74,7 +75,7 @@ def problems(result: dict[str, Any], given: ConfigDict, root: Path = provenance.
     Args:
         result: as it is kept.
         given: the configuration that its command gives now.
-        root: of the repository.
+        root: folder of the repository.
     """
     wrong = provenance.problem(result["commit"], root)
     found = [wrong] if wrong else []
@@ -127,9 +128,9 @@ def _row(name: str, result: dict[str, Any]) -> str:
     reference = result["reference"]
     split, _, metric = reference["metric"].partition("/")
     reached = result["metrics"][split][metric]
-    sign = -1 if reference.get("mode", "min") == "max" else 1
+    known = described.describe(metric, described.read(result))
     text = with_deviation(reached)
-    text = f"**{text}**" if sign * reached["mean"] <= sign * reference["value"] else text
+    text = f"**{text}**" if described.reached(known, reached["mean"], reference["value"]) else text
     text += f" ({with_deviation(result['best']['metrics'][split][metric])})" if result.get("best") else ""
     published = f"{reference['value']:g} ({reference['source']})"
     minutes = f"{result['wall_seconds'] / 60:.1f} min"

@@ -43,18 +43,18 @@ class Series(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """The published result that the run is measured against. `higher`: whether higher is better."""
+    """The published result that the run is measured against. `known`: what is known of its metric."""
 
     split: str
     metric: str
     value: float
     source: str
-    higher: bool
-    reached: bool | None  # whether the run's mean is at least as good; None where it is not known yet
+    known: Metric
+    reached: bool | None  # whether the run's mean is at least as good; None where it is not known, or nothing is better
 
     def against(self, mean: float) -> "Reference":
         """Of a run with this mean."""
-        return self._replace(reached=mean >= self.value if self.higher else mean <= self.value)
+        return self._replace(reached=described.reached(self.known, mean, self.value))
 
 
 class Run(NamedTuple):
@@ -203,7 +203,8 @@ def _reference(
         return None
     split, _, metric = name.partition("/") if name.partition("/")[0] in (*artifacts.ORDER, *final) else ("", "", name)
     split = split or next((s for s, metrics in final.items() if metric in metrics), "test")
-    better, got = described.describe(metric, known).better, final.get(split, {}).get(metric)
-    higher = better == "higher" or (not better and raw.get("mode") == "max")
-    reference = Reference(split, metric, float(raw["value"]), str(raw.get("source", "")), higher, None)
+    got = final.get(split, {}).get(metric)
+    reference = Reference(
+        split, metric, float(raw["value"]), str(raw.get("source", "")), described.describe(metric, known), None
+    )
     return reference.against(got.mean) if got else reference

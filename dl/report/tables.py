@@ -1,4 +1,4 @@
-"""Tables, matrices and pictures as HTML."""
+"""Tables, matrices and images as HTML."""
 
 import base64
 import io
@@ -11,8 +11,8 @@ import numpy as np
 from dl.artifacts import Images, Matrix, Table
 from dl.report.axis import number
 
-CELLS = 30  # a matrix of more rows or columns becomes a picture without numbers
-PHOTO = 160  # pictures with a longer side than this are stored as JPEG
+CELLS = 30  # a matrix of more rows or columns becomes an image without numbers
+PHOTO = 160  # images with a longer side than this are stored as JPEG
 
 
 def title(name: str) -> str:
@@ -112,7 +112,7 @@ def _heat(artifact: Matrix, strength: np.ndarray, off: np.ndarray) -> str:
 
 
 def images(artifact: Images) -> str:
-    """A grid of pictures with their captions. Small ones are enlarged, every pixel visible."""
+    """A grid of images with their captions. Small ones are enlarged, every pixel visible."""
     pixels = np.asarray(artifact.pixels)
     if not len(pixels):
         return '<p class="soft">none</p>'
@@ -124,10 +124,10 @@ def images(artifact: Images) -> str:
     columns = min(artifact.columns, len(pixels))
     css = " class=pixel" if side <= 64 else ""
     out = ""
-    for i, picture in enumerate(pixels):
+    for i, image in enumerate(pixels):
         caption = str(artifact.captions[i]) if i < len(artifact.captions) else ""
         below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-        out += f'<figure><img{css} alt="{escape(caption.replace(chr(10), ", "))}" src="{_uri(picture)}">{below}</figure>'
+        out += f'<figure><img{css} alt="{escape(caption.replace(chr(10), ", "))}" src="{_uri(image)}">{below}</figure>'
     size = f"grid-template-columns:repeat(auto-fill,minmax({width}px,1fr));width:{columns * width + 8 * (columns - 1)}px"
     return f'<div class="images" style="{size}">{out}</div>'
 
@@ -136,8 +136,8 @@ def _uri(pixels: np.ndarray) -> str:
     """Pixels uint8 [H, W, C], C = 1, 3 or 4, as a data URI."""
     from PIL import Image
 
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     kind = "jpeg" if max(pixels.shape[:2]) > PHOTO and pixels.shape[-1] != 4 else "png"
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **({"quality": 88} if kind == "jpeg" else {}))
+    image.save(buffer, kind, **({"quality": 88} if kind == "jpeg" else {}))
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

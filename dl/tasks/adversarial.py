@@ -19,7 +19,8 @@ so that they average both. Evaluation uses the running statistics, and the avera
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -35,13 +36,35 @@ from dl.dataset import Info, Resources
 from dl.errors import UserError, unknown
 from dl.evaluation import feature_extractor, generated_images, generated_points
 from dl.metric import NEITHER
+from dl.models import build as models
 from dl.models.gan_mlp import Players
-from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean, means
+from dl.task import Batch, Evaluation, Evaluator, Measurement, Metrics, Objective, Outcome, Phase, Task, Tree, mean, means
 from dl.training import optimizers
 from dl.transfer import trained_classifier
 
 Scores = Float[Array, " batch"]  # logits of D
 LOSSES = ("non_saturating", "saturating")
+
+
+class Settings(NamedTuple):
+    """`config.task`.
+
+    loss: name of the generator's loss, "non_saturating" or "saturating".
+    discriminator_steps: number of the discriminator's steps for each of the generator (k).
+    label_smoothing: one-sided label smoothing, at least 0 and below 1.
+    discriminator_optimizer: settings that replace those of `config.optimizer` for the discriminator.
+    classifier: workdir of a trained classifier whose features measure images; without one, fixed random features do.
+    confident: probability above which the classifier counts as sure.
+    parzen: whether likelihoods are estimated with Parzen windows.
+    """
+
+    loss: str = "non_saturating"
+    discriminator_steps: int = 1
+    label_smoothing: float = 0.0
+    discriminator_optimizer: Mapping[str, Any] = {}
+    classifier: str = ""
+    confident: float = 0.9
+    parzen: bool = False
 
 
 def value(real: Scores, fake: Scores) -> Float[Array, " batch"]:
@@ -69,137 +92,139 @@ def standing(real: Scores, fake: Scores, mask: jax.Array | None) -> Metrics:
     }
 
 
-def adversarial(
-    players: Players,
-    info: Info,
-    optimizers: Mapping[str, optax.GradientTransformation],
-    steps: int,
-    view: Any,
-    loss: str = "non_saturating",
-    discriminator_steps: int = 1,
-    label_smoothing: float = 0.0,
-) -> Task:
-    """The game between the groups `generator` and `discriminator`.
+@dataclass(frozen=True)
+class Adversarial:
+    """The game between the parameter groups `generator` and `discriminator`.
 
-    Args:
-        players: the two nets.
-        info: of the data.
-        optimizers: of `generator` and `discriminator`.
-        steps: of training.
-        view: what is measured and shown of the samples: `dl.evaluation.generated_images` or `generated_points`.
-        loss: of the generator, "non_saturating" or "saturating".
-        discriminator_steps: of the discriminator for each of the generator (k).
-        label_smoothing: one-sided.
-
-    Raises:
-        UserError: an unknown loss, or a number out of range.
+    players: the two nets.
+    info: description of the data.
+    samples: what is measured and shown of the samples: `dl.evaluation.generated_images` or `generated_points`.
+    settings: losses and number of steps.
     """
-    if loss not in LOSSES:
-        raise unknown("loss of the generator", loss, LOSSES)
-    if discriminator_steps < 1 or not 0 <= label_smoothing < 1:
-        raise UserError(
-            f"config.task.discriminator_steps={discriminator_steps} must be at least 1, and "
-            f"config.task.label_smoothing={label_smoothing} at least 0 and below 1."
-        )
-    feature = "image" if "image" in info.shapes else "point"
 
-    def labels(batch: Batch) -> jax.Array | None:
-        return batch["label"] if players.conditional else None
+    players: Players
+    info: Info
+    samples: Any
+    settings: Settings
 
-    def play(name: str, params: Tree, state: Tree, inputs: jax.Array, label: Any, key: jax.Array | None) -> tuple[Any, Tree]:
-        """What one player makes of its inputs, and its state (running statistics) afterwards; without a key, not training."""
-        net: nn.Module = getattr(players, name)
-        given = {"params": params[name], **state}
-        if key is None:
-            return net.apply(given, inputs, label, train=False), state
-        made, new = net.apply(given, inputs, label, train=True, rngs={"dropout": key}, mutable=list(state))
-        return made, {**state, **new}
+    @property
+    def feature(self) -> str:
+        """What is generated, `image` or `point`."""
+        return "image" if "image" in self.info.shapes else "point"
 
-    def init(key: jax.Array) -> tuple[Tree, Tree]:
-        one = jnp.zeros(1, jnp.int32) if players.conditional else None
-        inputs = {"generator": jnp.zeros((1, players.latent)), "discriminator": jnp.zeros((1, *info.shapes[feature]))}
+    def labels(self, batch: Batch) -> jax.Array | None:
+        """The labels that the players see."""
+        return batch["label"] if self.players.conditional else None
+
+    def init(self, key: jax.Array) -> tuple[Tree, Tree]:
+        """Parameters and running statistics of both players."""
+        one = jnp.zeros(1, jnp.int32) if self.players.conditional else None
+        inputs = {
+            "generator": jnp.zeros((1, self.players.latent)),
+            "discriminator": jnp.zeros((1, *self.info.shapes[self.feature])),
+        }
         params, variables = {}, {}
         for name, own in zip(inputs, jax.random.split(key), strict=True):
-            variables[name] = dict(getattr(players, name).init(own, inputs[name], one))
+            variables[name] = dict(getattr(self.players, name).init(own, inputs[name], one))
             params[name] = variables[name].pop("params")
         return params, variables
 
-    def discriminate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
+    def play(
+        self, name: str, params: Tree, state: Tree, inputs: jax.Array, label: jax.Array | None, key: jax.Array
+    ) -> tuple[Any, Tree]:
+        """The output of one player in training, and its state (running statistics) afterwards."""
+        net: nn.Module = getattr(self.players, name)
+        variables = {"params": params[name], **state}
+        made, new = net.apply(variables, inputs, label, train=True, rngs={"dropout": key}, mutable=list(state))
+        return made, {**state, **new}
+
+    def apply(self, name: str, params: Tree, variables: Tree, inputs: jax.Array, label: jax.Array | None) -> Any:
+        """The output of one player after training."""
+        net: nn.Module = getattr(self.players, name)
+        return net.apply({"params": params[name], **variables[name]}, inputs, label, train=False)
+
+    def discriminate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
+        """The loss of the discriminator."""
         noise, dropout, first, second = jax.random.split(key, 4)
-        real, label = batch[feature], labels(batch)
-        fake, _ = play("generator", params, variables["generator"], players.draw(noise, len(real)), label, dropout)
-        on_real, state = play("discriminator", params, variables["discriminator"], real, label, first)
-        on_fake, state = play("discriminator", params, state, fake, label, second)
-        losses = discriminator_loss(on_real, on_fake, label_smoothing)
+        real, label = batch[self.feature], self.labels(batch)
+        z = self.players.draw(noise, len(real))
+        fake, _ = self.play("generator", params, variables["generator"], z, label, dropout)
+        on_real, state = self.play("discriminator", params, variables["discriminator"], real, label, first)
+        on_fake, state = self.play("discriminator", params, state, fake, label, second)
+        losses = discriminator_loss(on_real, on_fake, self.settings.label_smoothing)
         return mean(losses), ({**variables, "discriminator": state}, standing(on_real, on_fake, None))
 
-    def generate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
+    def generate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
+        """The loss of the generator."""
         noise, dropout, second = jax.random.split(key, 3)
-        label = labels(batch)
-        fake, state = play(
-            "generator", params, variables["generator"], players.draw(noise, len(batch[feature])), label, dropout
-        )
-        scores, _ = play("discriminator", params, variables["discriminator"], fake, label, second)
-        losses = generator_loss(scores, loss)
+        label = self.labels(batch)
+        z = self.players.draw(noise, len(batch[self.feature]))
+        fake, state = self.play("generator", params, variables["generator"], z, label, dropout)
+        scores, _ = self.play("discriminator", params, variables["discriminator"], fake, label, second)
+        losses = generator_loss(scores, self.settings.loss)
         return mean(losses), ({**variables, "generator": state}, {"generator_loss": mean(losses)})
 
-    def sample(params: Tree, variables: Tree, z: jax.Array, label: jax.Array | None = None) -> jax.Array:
-        return play("generator", params, variables["generator"], z, label, None)[0]
-
-    def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
-        real, label, mask = batch[feature], labels(batch), batch["mask"]
-        fake = sample(params, variables, players.draw(key, len(real)), label)
-        on_real, on_fake = (play("discriminator", params, variables["discriminator"], x, label, None)[0] for x in (real, fake))
+    def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
+        """How the game stands on examples that were not trained on, and what is needed to measure the samples."""
+        real, label = batch[self.feature], self.labels(batch)
+        fake = self.apply("generator", params, variables, self.players.draw(key, len(real)), label)
+        on_real, on_fake = (self.apply("discriminator", params, variables, x, label) for x in (real, fake))
         own = {"label": batch["label"]} if "label" in batch else {}
-        return standing(on_real, on_fake, mask), {**view.outputs(real, fake), **own}
+        return standing(on_real, on_fake, batch["mask"]), {**self.samples.outputs(real, fake), **own}
 
-    def finish(sums: Any, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
-        return means(sums, outputs) | view.summarize(outputs, players.conditional)
+    def finish(self, sums: Any, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """The standing of the game and the measures of the samples."""
+        return means(sums, outputs) | self.samples.summarize(outputs, self.players.conditional)
 
-    def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
-        make = jax.jit(lambda z, label: sample(params, variables, z, label))
-        score = jax.jit(lambda x, label: play("discriminator", params, variables["discriminator"], x, label, None)[0])
-        return view.render(players, make, lambda x, label: nn.sigmoid(score(x, label)), evaluation, key)
+    def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
+        """What is shown of the samples."""
+        make = jax.jit(lambda z, label: self.apply("generator", params, variables, z, label))
+        score = jax.jit(lambda x, label: self.apply("discriminator", params, variables, x, label))
+        return self.samples.render(self.players, make, lambda x, label: nn.sigmoid(score(x, label)), evaluation, key)
 
-    objectives = {
-        "discriminator": Objective(discriminate, ("discriminator",), optimizers["discriminator"]),
-        "generator": Objective(generate, ("generator",), optimizers["generator"]),
-    }
-    order = ("discriminator",) * discriminator_steps + ("generator",)
-    described = {"value": NEITHER, "d_real": NEITHER, "d_fake": NEITHER, **view.metrics(players.conditional)}
-    return Task(init, objectives, (Phase(steps, order),), {"game": Evaluator(evaluate, described, finish)}, render)
+    def task(self, optimizers: Mapping[str, optax.GradientTransformation], steps: int) -> Task:
+        """The task: `optimizers` of `generator` and `discriminator`, `steps` of the generator."""
+        objectives = {
+            "discriminator": Objective(self.discriminate, ("discriminator",), optimizers["discriminator"]),
+            "generator": Objective(self.generate, ("generator",), optimizers["generator"]),
+        }
+        order = ("discriminator",) * self.settings.discriminator_steps + ("generator",)
+        described = {"value": NEITHER, "d_real": NEITHER, "d_fake": NEITHER, **self.samples.metrics(self.players.conditional)}
+        evaluators = {"game": Evaluator(self.evaluate, described, self.finish)}
+        return Task(self.init, objectives, (Phase(steps, order),), evaluators, self.render)
 
 
 def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
-    """The task of a configuration.
-
-    `config.task`: `loss`, `discriminator_steps`, `label_smoothing`; `discriminator_optimizer`, a section that replaces settings
-    of `config.optimizer` for the discriminator; `classifier`, the workdir of a trained classifier whose features
-    measure images (without
-    it, fixed random features do); `confident`, the probability from which on it is sure; `parzen`, whether to estimate
-    likelihoods.
+    """The task of a configuration; `config.task` holds what `Settings` lists.
 
     Raises:
-        UserError: an unknown model, loss or setting, or data that do not fit.
+        UserError: an unknown model, loss or setting, a number out of range, or data that do not fit.
     """
-    info = resources.info
-    settings: dict[str, Any] = config.task.to_dict()
-    settings.pop("name")
-    workdir, confident, parzen = (settings.pop(k, v) for k, v in (("classifier", ""), ("confident", 0.9), ("parzen", False)))
-    own = {**config.optimizer.to_dict(), **settings.pop("discriminator_optimizer", {})}
-    players = build_players(config, info)
-    if "image" in info.shapes:
-        extractor = trained_classifier.feature_extractor(workdir, info) if workdir else feature_extractor.random()
-        mean_, std = np.asarray(config.dataset.mean, np.float32), np.asarray(config.dataset.std, np.float32)
-        view: Any = generated_images.View(info, extractor, mean_, std, confident, parzen)
-    else:
-        view = generated_points.View(info)
+    settings = registry.read(Settings, "the task adversarial", config.task)
+    if settings.loss not in LOSSES:
+        raise unknown("loss of the generator", settings.loss, LOSSES)
+    if settings.discriminator_steps < 1 or not 0 <= settings.label_smoothing < 1:
+        raise UserError(
+            f"config.task.discriminator_steps={settings.discriminator_steps} must be at least 1, and "
+            f"config.task.label_smoothing={settings.label_smoothing} at least 0 and below 1."
+        )
+    players = build_players(config, resources.info)
+    own = {**config.optimizer.to_dict(), **settings.discriminator_optimizer}
     made = {
         "generator": optimizers.build(config.optimizer, steps),
-        "discriminator": optimizers.build(own, steps * settings.get("discriminator_steps", 1)),
+        "discriminator": optimizers.build(own, steps * settings.discriminator_steps),
     }
-    given = {"players": players, "info": info, "optimizers": made, "steps": steps, "view": view}
-    return registry.call(adversarial, "the task adversarial", settings, **given)
+    return Adversarial(players, resources.info, _samples(config, resources.info, settings), settings).task(made, steps)
+
+
+def _samples(config: ConfigDict, info: Info, settings: Settings) -> Any:
+    """What is measured and shown of generated images or points."""
+    if "image" not in info.shapes:
+        return generated_points.GeneratedPoints(info)
+    given = settings.classifier
+    extractor = trained_classifier.feature_extractor(given, info) if given else feature_extractor.random()
+    center, scale = np.asarray(config.dataset.mean, np.float32), np.asarray(config.dataset.std, np.float32)
+    return generated_images.GeneratedImages(info, extractor, center, scale, settings.confident, settings.parzen)
 
 
 def build_players(config: ConfigDict, info: Info) -> Players:
@@ -211,25 +236,14 @@ def build_players(config: ConfigDict, info: Info) -> Players:
     feature = next((name for name in ("image", "point") if name in info.shapes), None)
     if feature is None:
         raise UserError(f"the task adversarial needs images or points, and the dataset {info.name} has none.")
-    rest: dict[str, Any] = config.model.to_dict()
-    name = rest.pop("name")
-    make = registry.find("dl.models", "model", name)
-    given = {"shape": tuple(info.shapes[feature]), "num_classes": info.num_classes, "dtype": jnp.dtype(config.dtype)}
-    if not set(given) <= set(inspect.signature(make).parameters):
+    given = {"shape": tuple(info.shapes[feature]), "num_classes": info.num_classes}
+    if not set(given) <= set(inspect.signature(models.find(config)).parameters):
+        name = config.model.name
         raise UserError(f"the task adversarial needs a model of two players, and {name} is none: gan_mlp and dcgan are.")
-    return registry.call(make, f"the model {name}", rest, **given)
+    players: Players = models.build(config, **given)
+    return players
 
 
 PUBLIC = {"adversarial": build}
-SETTINGS = {
-    "adversarial": {
-        "loss": "non_saturating",
-        "discriminator_steps": 1,
-        "label_smoothing": 0.0,
-        "discriminator_optimizer": {},
-        "classifier": "",
-        "confident": 0.9,
-        "parzen": False,
-    }
-}
+SETTINGS = {"adversarial": Settings()._asdict()}
 WITHOUT_FILES = {"adversarial": lambda: {"classifier": ""}}

@@ -9,7 +9,8 @@ a chain that starts at the data (CD-k) or, persistent, where it ended in the ste
 `variables["chains"]`. Batches hold `image` [B, H, W, C] in 0..1, grey values being probabilities.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,19 +19,31 @@ import optax
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 
+from dl import registry
 from dl.artifacts import Artifact, Images
 from dl.dataset import Info, Resources
-from dl.errors import UserError, unknown
+from dl.errors import UserError
 from dl.evaluation.embedding import chosen, embeddings
 from dl.evaluation.filters import first_layer_filters
 from dl.metric import HIGHER, LOWER
 from dl.models.autoencoder import Stack
 from dl.models.rbm import DeepBeliefNet
-from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Phase, Task, Tree, mean
 from dl.tasks.reconstruction import EXAMINED, SHOWN, build_stack, check_pixels, coder, cross_entropy, reconstructions
 from dl.training import optimizers
 
 SWEEPS = (1, 10, 100, 1000)  # of Gibbs sampling, after which samples are shown
+
+
+class Settings(NamedTuple):
+    """`config.task`.
+
+    k: number of sweeps of Gibbs sampling in a step.
+    chains: number of persistent chains; 0 starts the chains at the data (CD-k).
+    """
+
+    k: int = 1
+    chains: int = 0
 
 
 def divergence(
@@ -40,12 +53,12 @@ def divergence(
 
     Args:
         model: a deep belief net.
-        params: its groups.
-        i: which machine.
-        v: what it is to make likely.
-        start: of the chains, as many as there are.
-        key: of their randomness.
-        k: sweeps.
+        params: parameter groups of the net.
+        i: index of the machine.
+        v: visible units that are to become likely.
+        start: visible units at the start of each chain.
+        key: random key of the chains.
+        k: number of sweeps of Gibbs sampling.
     """
 
     def machine(method: str, *args: Any) -> Any:
@@ -73,44 +86,49 @@ def pseudo_likelihood(model: Stack, params: Tree, v: Float[Array, "b ..."], key:
     return flat.shape[1] * jax.nn.log_sigmoid(energies[1] - energies[0])
 
 
-def restricted_boltzmann_machine(
-    model: DeepBeliefNet, info: Info, optimizer: optax.GradientTransformation, steps: int, k: int = 1, chains: int = 0
-) -> Task:
-    """One machine, the group `layer_0`.
+@dataclass(frozen=True)
+class RestrictedBoltzmannMachine:
+    """One machine, the parameter group `layer_0`.
 
-    Args:
-        model: of one layer.
-        info: of the data.
-        optimizer: of its parameters.
-        steps: of training.
-        k: sweeps of Gibbs sampling a step.
-        chains: how many persistent ones; 0 starts at the data.
+    model: deep belief net of one layer.
+    info: description of the data.
+    settings: sweeps and chains.
     """
-    shape = info.shapes["image"]
 
-    def init(key: jax.Array) -> tuple[Tree, Tree]:
+    model: DeepBeliefNet
+    info: Info
+    settings: Settings
+
+    def init(self, key: jax.Array) -> tuple[Tree, Tree]:
+        """Parameters of the machine, and where the persistent chains begin."""
+        shape, chains = self.info.shapes["image"], self.settings.chains
         init_key, chain_key = jax.random.split(key)
         variables = {"chains": jax.random.bernoulli(chain_key, 0.5, (chains, *shape)).astype(jnp.float32)} if chains else {}
-        return dict(model.init(init_key, jnp.zeros((1, *shape)))["params"]), variables
+        return dict(self.model.init(init_key, jnp.zeros((1, *shape)))["params"]), variables
 
-    def objective(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
+    def contrast(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
+        """The difference of free energies whose gradient is that of contrastive divergence."""
         v = batch["image"]
-        value, end = divergence(model, params, 0, v, variables.get("chains", v), key, k)
-        metrics = {"free_energy_gap": mean(value[None]), "reconstruction": mean(one_step(model, params, 0, v))}
-        return (value, jnp.float32(1)), ({"chains": end} if chains else variables, metrics)
+        value, end = divergence(self.model, params, 0, v, variables.get("chains", v), key, self.settings.k)
+        metrics = {"free_energy_gap": mean(value[None]), "reconstruction": mean(one_step(self.model, params, 0, v))}
+        return (value, jnp.float32(1)), ({"chains": end} if self.settings.chains else variables, metrics)
 
-    def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
+    def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
+        """The cross-entropy of one-step reconstructions, and the pseudo-likelihood."""
         v, mask = batch["image"], batch["mask"]
-        losses = one_step(model, params, 0, v)
-        likelihood = pseudo_likelihood(model, params, v, key)
+        losses = one_step(self.model, params, 0, v)
+        likelihood = pseudo_likelihood(self.model, params, v, key)
         return {"reconstruction": mean(losses, mask), "pseudo_likelihood": mean(likelihood, mask)}, {"reconstruction": losses}
 
-    def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
-        return artifacts(model, info, params, evaluation, key)
+    def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
+        """See `artifacts`."""
+        return artifacts(self.model, self.info, params, evaluation, key)
 
-    objectives = {"contrast": Objective(objective, ("layer_0",), optimizer)}
-    evaluators = {"likelihood": Evaluator(evaluate, {"reconstruction": LOWER, "pseudo_likelihood": HIGHER})}
-    return Task(init, objectives, (Phase(steps, ("contrast",)),), evaluators, render)
+    def task(self, optimizer: optax.GradientTransformation, steps: int) -> Task:
+        """The task: so many `steps` of the `optimizer`."""
+        objectives = {"contrast": Objective(self.contrast, ("layer_0",), optimizer)}
+        evaluators = {"likelihood": Evaluator(self.evaluate, {"reconstruction": LOWER, "pseudo_likelihood": HIGHER})}
+        return Task(self.init, objectives, (Phase(steps, ("contrast",)),), evaluators, self.render)
 
 
 def artifacts(model: DeepBeliefNet, info: Info, params: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
@@ -138,42 +156,30 @@ def samples(model: DeepBeliefNet, params: Tree, v: np.ndarray, key: jax.Array) -
     return Images(np.concatenate(rows), captions, columns=len(v))
 
 
-def sweeps_of(settings: dict[str, Any]) -> int:
-    """`k` of the settings, 1 where it is not given.
-
-    Raises:
-        UserError: no whole number above 0.
-    """
-    k = settings.get("k", 1)
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+def check_sweeps(k: int) -> None:
+    """Raises UserError where the setting `k` of `config.task` is below 1."""
+    if k < 1:
         raise UserError(f"task.k, the sweeps of contrastive divergence, must be a whole number above 0, not {k!r}.")
-    return k
 
 
 def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
-    """The task of a configuration; `config.task`: `k`, `chains` (see `restricted_boltzmann_machine`).
+    """The task of a configuration; `config.task` holds what `Settings` lists.
 
     Raises:
         UserError: another model than a deep belief net of one layer, an unknown setting, or pixels that are not in 0..1.
     """
-    info = resources.info
-    settings: dict[str, Any] = config.task.to_dict()
-    for key in settings:
-        if key != "name" and key not in SETTINGS["restricted_boltzmann_machine"]:
-            raise unknown("setting of the task 'restricted_boltzmann_machine'", key, SETTINGS["restricted_boltzmann_machine"])
-    model = build_stack(config, info)
+    settings = registry.read(Settings, "the task restricted_boltzmann_machine", config.task)
+    model = build_stack(config, resources.info)
     if not isinstance(model, DeepBeliefNet) or len(model.hidden) != 1:
         raise UserError(
             "a restricted Boltzmann machine is the model 'deep_belief_net' with one layer, e.g. model.hidden=(500,)."
         )
     check_pixels(config)
-    chains = settings.get("chains", 0)
-    if isinstance(chains, bool) or not isinstance(chains, int) or chains < 0:
-        raise UserError(f"task.chains must be a whole number, 0 or more, not {chains!r}.")
-    return restricted_boltzmann_machine(
-        model, info, optimizers.build(config.optimizer, steps), steps, sweeps_of(settings), chains
-    )
+    check_sweeps(settings.k)
+    if settings.chains < 0:
+        raise UserError(f"task.chains must be a whole number, 0 or more, not {settings.chains!r}.")
+    return RestrictedBoltzmannMachine(model, resources.info, settings).task(optimizers.build(config.optimizer, steps), steps)
 
 
-SETTINGS = {"restricted_boltzmann_machine": {"k": 1, "chains": 0}}
 PUBLIC = {"restricted_boltzmann_machine": build}
+SETTINGS = {"restricted_boltzmann_machine": Settings()._asdict()}

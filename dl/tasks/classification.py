@@ -17,7 +17,9 @@ freeze cost no gradient; their batch normalisation is frozen too, unless `config
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -30,13 +32,14 @@ from ml_collections import ConfigDict
 from dl import registry
 from dl.artifacts import Artifact, Images, Matrix
 from dl.data import augmentation
-from dl.dataset import Info, Resources
+from dl.data.augmentation.geometry import with_masks
+from dl.dataset import ONE_IMAGE, Features, Info, Kind, Resources
 from dl.errors import UserError, unknown
 from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
 from dl.evaluation.filters import first_layer_filters
 from dl.metric import ERROR, LOWER
 from dl.models import build as models
-from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Phase, Task, Tree, mean
 from dl.training import optimizers
 from dl.transfer import initial_weights, whitening
 from dl.transfer.frozen import Frozen, constant, frozen, frozen_statistics, nothing
@@ -46,6 +49,29 @@ Labels = Int[Array, " batch"]
 Losses = Float[Array, " batch"]
 
 WORST = 32  # mistakes shown in the report
+
+
+class Settings(NamedTuple):
+    """`config.task`.
+
+    loss: name of the loss (`LOSSES`).
+    smoothing: label smoothing, of the cross-entropy.
+    rubbish: score of the rubbish class, of `map`.
+    auxiliary: weight of the losses of auxiliary scores.
+    weights: workdir of a run or file of published weights to start from.
+    reinitialise: regular expression of the parameters that do not start from `weights`.
+    frozen_statistics: whether batch normalisation with frozen parameters keeps its statistics.
+    whitened: convolution that starts as a whitening of the data's patches (`dl.transfer.whitening`).
+    """
+
+    loss: str = "cross_entropy"
+    smoothing: float = 0.0
+    rubbish: float = 0.1
+    auxiliary: float = 0.0
+    weights: str = ""
+    reinitialise: str = ""
+    frozen_statistics: bool = True
+    whitened: str = ""
 
 
 def cross_entropy(scores: Scores, labels: Labels, smoothing: float = 0.0) -> Losses:
@@ -91,91 +117,100 @@ AVERAGES: dict[str, Callable[..., Scores]] = {
 }
 
 
-def classification(
-    model: nn.Module,
-    info: Info,
-    optimizer: optax.GradientTransformation,
-    steps: int,
-    loss: Callable[[Scores, Labels], Losses] = cross_entropy,
-    views: Callable[[jax.Array, Batch], Batch] | None = None,
-    samples: int = 1,
-    is_frozen: Frozen = nothing,
-    freeze_statistics: bool = True,
-    auxiliary: float = 0.0,
-    average: Callable[..., Scores] = log_mean_probability,
-) -> Task:
-    """A classifier.
+@dataclass(frozen=True)
+class Classification:
+    """A classifier, whose parameters are the group `model`.
 
-    Args:
-        model: called with images [B, H, W, C] and `train`; gives scores [B, num_classes].
-        info: of the data.
-        optimizer: of its parameters, the group `model`.
-        steps: of training.
-        loss: scores, labels -> loss of each example.
-        views: augmentation at test time; predictions are averaged over `samples` of its copies.
-        samples: see `views`.
-        is_frozen: the parameters that the optimizer leaves as they are.
-        freeze_statistics: batch normalisation with such parameters keeps its statistics too.
-        auxiliary: the weight of the losses of auxiliary scores.
-        average: scores of the copies [samples, B, num_classes] -> scores that `loss` takes; see `AVERAGES`.
+    model: called with images [B, H, W, C] and `train`; gives scores [B, num_classes].
+    info: description of the data.
+    loss: scores, labels -> loss of each example.
+    average: scores of augmented copies [samples, B, num_classes] -> scores that `loss` takes; see `AVERAGES`.
+    augment: augmentation at test time; None for none.
+    samples: number of augmented copies whose predictions are averaged.
+    is_frozen: path of a parameter -> whether the optimizer leaves it as it is.
+    freeze_statistics: whether batch normalisation with such parameters keeps its statistics too.
+    auxiliary: weight of the losses of auxiliary scores.
     """
 
-    def forward(params: Tree, variables: Tree, images: jax.Array, key: jax.Array | None) -> tuple[Scores, Tree]:
-        inputs = {"params": params["model"], **variables}
-        if key is None:
-            scores: Any = model.apply(inputs, images, train=False)
-            return scores, variables
-        inputs["params"] = constant(params, is_frozen)["model"]
-        with frozen_statistics("model", is_frozen if freeze_statistics else nothing):
-            mutable = [*variables, "auxiliary"] if auxiliary else list(variables)
-            scores, new = model.apply(inputs, images, train=True, rngs={"dropout": key}, mutable=mutable)
-        return scores, {**variables, **new}
+    model: nn.Module
+    info: Info
+    loss: Callable[[Scores, Labels], Losses] = cross_entropy
+    average: Callable[..., Scores] = log_mean_probability
+    augment: Callable[[jax.Array, Batch], Batch] | None = None
+    samples: int = 1
+    is_frozen: Frozen = nothing
+    freeze_statistics: bool = True
+    auxiliary: float = 0.0
 
-    def init(key: jax.Array) -> tuple[Tree, Tree]:
-        variables = dict(model.init(key, jnp.zeros((1, *info.shapes["image"]))))
+    def init(self, key: jax.Array) -> tuple[Tree, Tree]:
+        """Parameters of the model, and its running statistics, where it has any."""
+        variables = dict(self.model.init(key, jnp.zeros((1, *self.info.shapes["image"]))))
         return {"model": variables.pop("params")}, variables
 
-    def losses_of(scores: Scores, batch: Batch) -> Losses:
-        losses = loss(scores, batch["label"])
-        return batch["mix"] * losses + (1 - batch["mix"]) * loss(scores, batch["label_mix"]) if "mix" in batch else losses
+    def scores(self, params: Tree, variables: Tree, images: jax.Array) -> Scores:
+        """The scores after training."""
+        scores: Any = self.model.apply({"params": params["model"], **variables}, images, train=False)
+        return scores
 
-    def objective(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
-        scores, variables = forward(params, variables, batch["image"], key)
-        losses = losses_of(scores, batch)
-        wrong = scores.argmax(-1) != batch["label"]
-        metrics = {"loss": mean(losses), "error": mean(wrong)}
-        if not auxiliary:
+    def training_scores(self, params: Tree, variables: Tree, images: jax.Array, key: jax.Array) -> tuple[Scores, Tree]:
+        """The scores in training, and the variables afterwards; auxiliary scores are the variable `auxiliary`."""
+        inputs = {"params": constant(params, self.is_frozen)["model"], **variables}
+        with frozen_statistics("model", self.is_frozen if self.freeze_statistics else nothing):
+            mutable = [*variables, "auxiliary"] if self.auxiliary else list(variables)
+            scores, new = self.model.apply(inputs, images, train=True, rngs={"dropout": key}, mutable=mutable)
+        return scores, {**variables, **new}
+
+    def losses(self, scores: Scores, batch: Batch) -> Losses:
+        """The loss of each example, a mean of two after mixup."""
+        losses = self.loss(scores, batch["label"])
+        if "mix" not in batch:
+            return losses
+        return batch["mix"] * losses + (1 - batch["mix"]) * self.loss(scores, batch["label_mix"])
+
+    def classify(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
+        """The loss that training minimises."""
+        scores, variables = self.training_scores(params, variables, batch["image"], key)
+        losses = self.losses(scores, batch)
+        incorrect = scores.argmax(-1) != batch["label"]
+        metrics = {"loss": mean(losses), "error": mean(incorrect)}
+        if not self.auxiliary:
             return mean(losses), (variables, metrics)
         sown = jax.tree.leaves(variables.pop("auxiliary", {}))
         if not sown:
-            raise UserError(f"task.auxiliary={auxiliary:g}, but {type(model).__name__} gives no auxiliary scores: set it to 0.")
-        more = jnp.stack([losses_of(each, batch) for each in sown]).sum(0)
-        return mean(losses + auxiliary * more), (variables, metrics | {"auxiliary": mean(more)})
+            name = type(self.model).__name__
+            raise UserError(f"task.auxiliary={self.auxiliary:g}, but {name} gives no auxiliary scores: set it to 0.")
+        more = jnp.stack([self.losses(each, batch) for each in sown]).sum(0)
+        return mean(losses + self.auxiliary * more), (variables, metrics | {"auxiliary": mean(more)})
 
-    def predict(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Scores:
-        if samples == 1 or views is None:
-            return forward(params, variables, batch["image"], None)[0]
-        copies = (views(k, batch)["image"] for k in jax.random.split(key, samples))
-        return average(jnp.stack([forward(params, variables, images, None)[0] for images in copies]))
+    def predict(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Scores:
+        """The scores of the images, or the average of those of augmented copies."""
+        if self.samples == 1 or self.augment is None:
+            return self.scores(params, variables, batch["image"])
+        copies = (self.augment(k, batch)["image"] for k in jax.random.split(key, self.samples))
+        return self.average(jnp.stack([self.scores(params, variables, images) for images in copies]))
 
-    def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
-        scores = predict(params, variables, batch, key)
+    def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
+        """Loss and error, and the prediction for each example with its probability."""
+        scores = self.predict(params, variables, batch, key)
         label, mask = batch["label"], batch["mask"]
         prediction, probability = scores.argmax(-1).astype(jnp.int32), jax.nn.softmax(scores)
-        losses = loss(scores, label)
+        losses = self.loss(scores, label)
         metrics = {"loss": mean(losses, mask), "error": mean(prediction != label, mask)}
         return metrics, {"label": label, "prediction": prediction, "probability": probability.max(-1), "loss": losses}
 
-    def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
-        return artifacts(info, params["model"], evaluation)
+    def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
+        """See `artifacts`."""
+        return artifacts(self.info, params["model"], evaluation)
 
-    objectives = {"classify": Objective(objective, ("model",), optimizer)}
-    evaluators = {"classify": Evaluator(evaluate, {"loss": LOWER, "error": ERROR})}
-    return Task(init, objectives, (Phase(steps, ("classify",)),), evaluators, render)
+    def task(self, optimizer: optax.GradientTransformation, steps: int) -> Task:
+        """The task: so many `steps` of the `optimizer`."""
+        objectives = {"classify": Objective(self.classify, ("model",), optimizer)}
+        evaluators = {"classify": Evaluator(self.evaluate, {"loss": LOWER, "error": ERROR})}
+        return Task(self.init, objectives, (Phase(steps, ("classify",)),), evaluators, self.render)
 
 
 def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Artifact]:
-    """Confusion matrix, a table of the classes, the worst mistakes with their pictures, and the first layer's filters."""
+    """Confusion matrix, a table of the classes, the worst mistakes with their images, and the first layer's filters."""
     out = evaluation.outputs
     names = info.class_names or tuple(str(c) for c in range(info.num_classes))
     label, prediction, probability = out["label"], out["prediction"], out["probability"]
@@ -195,9 +230,7 @@ def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Art
 
 
 def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
-    """The task of a configuration. `config.task`: `loss` (cross_entropy, map, squared_error), `smoothing` or `rubbish` with it;
-    `auxiliary`; `weights`, `reinitialise` and `frozen_statistics` for transfer; `whitened`, a
-    convolution that starts from the data.
+    """The task of a configuration; `config.task` holds what `Settings` lists.
 
     Raises:
         UserError: an unknown model, loss or setting, data without labels or images, or weights that do not fit.
@@ -205,72 +238,65 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     info = resources.info
     if "image" not in info.shapes or not info.num_classes:
         raise UserError(f"classification needs labelled images, and the dataset {info.name} has none.")
-    settings: dict[str, Any] = config.task.to_dict()
-    settings.pop("name")
-    weights, reinitialise = settings.pop("weights", ""), settings.pop("reinitialise", "")
-    statistics, auxiliary = settings.pop("frozen_statistics", True), settings.pop("auxiliary", 0.0)
-    if auxiliary < 0:
-        raise UserError(f"task.auxiliary must not be negative, got {auxiliary:g}.")
-    whitened = settings.pop("whitened", "")
-    name = settings.pop("loss", "cross_entropy")
-    if name not in LOSSES:
-        raise unknown("loss", name, LOSSES)
-    registry.check(LOSSES[name], f"the loss {name}", settings, ("scores", "labels"))
+    settings = registry.read(Settings, "the task classification", config.task)
+    if settings.auxiliary < 0:
+        raise UserError(f"task.auxiliary must not be negative, got {settings.auxiliary:g}.")
     optimizer = optimizers.build(config.optimizer, steps)
 
     def of(info: Info) -> Task:
-        return classification(
-            models.build(config, num_classes=info.num_classes),
-            info,
-            optimizer,
-            steps,
-            lambda scores, labels: LOSSES[name](scores, labels, **settings),
-            test_time_views(config),
-            config.test_time.samples,
-            frozen(config.optimizer.get("rules", ())),
-            statistics,
-            auxiliary,
-            AVERAGES[name],
-        )
+        return _classification(config, info, settings).task(optimizer, steps)
 
-    task = whitening.started(of(info), resources.first, whitened) if whitened else of(info)
-    if not weights:
+    task = of(info)
+    if settings.whitened:
+        task = whitening.started(task, resources.first, settings.whitened)
+    if not settings.weights:
         return task
-    given = initial_weights.read(config, weights, resources.manual_dir)
+    given = initial_weights.read(config, settings.weights, resources.manual_dir)
     more_classes = info.changed("label", num_classes=info.num_classes + 1)
-    return initial_weights.started(task, given, reinitialise, lambda: initial_weights.head(task, lambda: of(more_classes)))
+    head = partial(initial_weights.head, task, lambda: of(more_classes))
+    return initial_weights.started(task, given, settings.reinitialise, head)
 
 
-def test_time_views(config: ConfigDict) -> Callable[[jax.Array, Batch], Batch] | None:
+def _classification(config: ConfigDict, info: Info, settings: Settings) -> Classification:
+    if settings.loss not in LOSSES:
+        raise unknown("loss", settings.loss, LOSSES)
+    given = {name: config.task[name] for name in ("smoothing", "rubbish") if name in config.task}
+    registry.check(LOSSES[settings.loss], f"the loss {settings.loss}", given, ("scores", "labels"))
+    return Classification(
+        models.build(config, num_classes=info.num_classes),
+        info,
+        partial(LOSSES[settings.loss], **given),
+        AVERAGES[settings.loss],
+        test_time_augmentation(config, info.features),
+        config.test_time.samples,
+        frozen(config.optimizer.get("rules", ())),
+        settings.frozen_statistics,
+        settings.auxiliary,
+    )
+
+
+def test_time_augmentation(config: ConfigDict, features: Features = ONE_IMAGE) -> Callable[[jax.Array, Batch], Batch] | None:
     """The augmentation of `config.test_time`, by default that of the training, on standardised images; None for one sample.
 
-    Augmentations work on pixels in 0..1, so the images are taken back there and standardised again.
+    Augmentations work on pixels in 0..1, so the images are taken back there and standardised again. What lies on an image moves
+    with it, as `features` say.
     """
     if config.test_time.samples == 1:
         return None
     settings = (config.test_time.augmentation or config.augmentation).to_dict()
     settings.pop("mixup", None)  # it would mix examples of different labels
-    augment = augmentation.build(settings)
+    augment = augmentation.build(settings, features)
     mean_, std = np.float32(config.dataset.mean), np.float32(config.dataset.std)
+    names = [name for name, feature in features.items() if feature.kind is Kind.IMAGE]
 
-    def views(key: jax.Array, batch: Batch) -> Batch:
-        pixels = augment(key, {**batch, "image": batch["image"] * std + mean_})
-        return {**pixels, "image": (pixels["image"] - mean_) / std}
+    def augmented(key: jax.Array, batch: Batch) -> Batch:
+        images = [name for name in names if name in batch]
+        moved = augment(key, {**batch, **{name: batch[name] * std + mean_ for name in images}})
+        return {**with_masks(moved, features), **{name: (moved[name] - mean_) / std for name in images}}
 
-    return views
+    return augmented
 
 
 PUBLIC = {"classification": build}
-SETTINGS = {
-    "classification": {
-        "loss": "cross_entropy",
-        "smoothing": 0.0,
-        "rubbish": 0.1,
-        "auxiliary": 0.0,
-        "weights": "",
-        "reinitialise": "",
-        "frozen_statistics": True,
-        "whitened": "",
-    }
-}
+SETTINGS = {"classification": Settings()._asdict()}
 WITHOUT_FILES = {"classification": lambda: {"weights": "", "reinitialise": ""}}

@@ -6,9 +6,9 @@ Training batches hold `tokens` [B, T + 1], the window of each row of the text an
 """
 
 import itertools
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from dl.evaluation.sampling import continue_text
 from dl.metric import LOWER
 from dl.models import build as models
 from dl.models.recurrent_lm import RecurrentLM
-from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean, means
+from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Phase, Task, Tree, mean, means
 from dl.training import optimizers
 from dl.vocabulary import Vocabulary
 
@@ -34,6 +34,18 @@ NAT = 1 / np.log(2)  # bits in a nat
 CHUNK = 128  # predictions whose logits are kept at a time in evaluation
 SAMPLES, SAMPLE_LENGTH, SAMPLE_TEMPERATURE = 3, 400, 0.8
 FLOW_STEPS, FLOW_WIDTH = 100, 32  # of the gradient plots
+
+
+class Settings(NamedTuple):
+    """`config.task`.
+
+    summed: whether the loss is summed over a window and averaged over the rows (Zaremba, Sutskever & Vinyals 2014), so that
+        gradients are as many times larger as a window has symbols; otherwise it is averaged over both.
+    compare_cells: whether the report shows how far the gradient reaches through each kind of cell before training.
+    """
+
+    summed: bool = False
+    compare_cells: bool = False
 
 
 def symbol_losses(logits: Float[Array, "b t v"], targets: Int[Array, "b t"]) -> Float[Array, "b t"]:
@@ -51,58 +63,59 @@ def put_rows(carry: Tree, row: Int[Array, " b"], new: Tree) -> Tree:
     return jax.tree.map(lambda s, n: n if len(s) == len(row) else s.at[row].set(n), carry, new)
 
 
-def language_model(
-    model: RecurrentLM,
-    vocabulary: Vocabulary,
-    optimizer: optax.GradientTransformation,
-    steps: int,
-    batch_size: int,
-    summed: bool = False,
-    compare_cells: bool = False,
-) -> Task:
-    """A language model.
+@dataclass(frozen=True)
+class LanguageModel:
+    """A language model, whose parameters are the group `model`.
 
-    Args:
-        model: takes tokens and carry to logits and carry.
-        vocabulary: of the text.
-        optimizer: of the group `model`.
-        steps: of training.
-        batch_size: rows of the text.
-        summed: the loss is summed over a window and averaged over the rows (Zaremba, Sutskever & Vinyals 2014), so that
-            gradients are as many times larger as a window has symbols; otherwise it is averaged over both.
-        compare_cells: the report also shows how far the gradient reaches through each kind of cell before training.
+    model: tokens and carry -> logits and carry.
+    vocabulary: symbols of the text.
+    batch_size: number of rows of the text.
+    settings: the loss and the report.
     """
 
-    def init(key: jax.Array) -> tuple[Tree, Tree]:
-        return {"model": model.start(key)}, {"carry": model.initial_carry(batch_size)}
+    model: RecurrentLM
+    vocabulary: Vocabulary
+    batch_size: int
+    settings: Settings
 
-    def objective(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
+    def init(self, key: jax.Array) -> tuple[Tree, Tree]:
+        """Parameters, and the state of the recurrence before the text."""
+        return {"model": self.model.start(key)}, {"carry": self.model.initial_carry(self.batch_size)}
+
+    def predict(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
+        """The loss of a window of each row, which goes on from the state after the window before."""
         tokens = batch["tokens"].astype(jnp.int32)
         carry = pick_rows(variables["carry"], batch["row"])
         carry = jax.tree.map(lambda s: jnp.where(batch["reset"][:, None], 0, s), carry)
-        logits, new = model.apply({"params": params["model"]}, tokens[:, :-1], carry, True, rngs={"dropout": key})
+        logits, new = self.model.apply({"params": params["model"]}, tokens[:, :-1], carry, True, rngs={"dropout": key})
         losses = symbol_losses(logits, tokens[:, 1:])
-        value = (losses.sum(), jnp.float32(len(losses))) if summed else mean(losses)
+        value = (losses.sum(), jnp.float32(len(losses))) if self.settings.summed else mean(losses)
         carry = put_rows(variables["carry"], batch["row"], jax.lax.stop_gradient(new))
         return value, ({**variables, "carry": carry}, {"loss": mean(losses), "bits": mean(losses * NAT)})
 
-    def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
-        losses = row_losses(model, params["model"], batch["tokens"].astype(jnp.int32))
+    def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
+        """The loss of each symbol, given all before it in its row."""
+        losses = row_losses(self.model, params["model"], batch["tokens"].astype(jnp.int32))
         times = jnp.arange(losses.shape[1])
         counted = (times >= batch["first"][:, None]) & (times < batch["end"][:, None]) & batch["mask"][:, None]
         metrics = {"loss": mean(losses, counted), "bits": mean(losses * NAT, counted)}
         return metrics, {"loss": losses, "counted": counted, "tokens": batch["tokens"]}
 
-    def finish(sums: Any, outputs: Any) -> dict[str, float]:
+    def finish(self, sums: Any, outputs: Any) -> dict[str, float]:
+        """The means, and the perplexity exp(mean loss)."""
         perplexity = float(np.exp(outputs["loss"][outputs["counted"]].astype(np.float64).mean()))
         return {**means(sums, outputs), "perplexity": perplexity}
 
-    def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
-        return artifacts(model, vocabulary, params["model"], evaluation, key, compare_cells)
+    def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
+        """See `artifacts`."""
+        return artifacts(self.model, self.vocabulary, params["model"], evaluation, key, self.settings.compare_cells)
 
-    objectives = {"predict": Objective(objective, ("model",), optimizer)}
-    evaluators = {"likelihood": Evaluator(evaluate, {"loss": LOWER, "bits": LOWER, "perplexity": LOWER}, finish)}
-    return Task(init, objectives, (Phase(steps, ("predict",)),), evaluators, render)
+    def task(self, optimizer: optax.GradientTransformation, steps: int) -> Task:
+        """The task: so many `steps` of the `optimizer`."""
+        objectives = {"predict": Objective(self.predict, ("model",), optimizer)}
+        described = {"loss": LOWER, "bits": LOWER, "perplexity": LOWER}
+        evaluators = {"likelihood": Evaluator(self.evaluate, described, self.finish)}
+        return Task(self.init, objectives, (Phase(steps, ("predict",)),), evaluators, self.render)
 
 
 def row_losses(model: RecurrentLM, params: Tree, tokens: Int[Array, "b t"]) -> Float[Array, "b u"]:
@@ -212,7 +225,7 @@ def _reach(model: RecurrentLM, params: Tree, nothing: Array, windows: Array) -> 
 
 
 def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
-    """The task of a configuration. `config.task`: `summed`, `compare_cells` (see `language_model`).
+    """The task of a configuration; `config.task` holds what `Settings` lists.
 
     Raises:
         UserError: an unknown model or setting, or data that are no text.
@@ -224,12 +237,10 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
             f"a language model needs a text in windows: the dataset {info.name} has {', '.join(info.shapes)}, and "
             f"dataset.batches is {config.dataset.batches!r}; take a dataset such as 'text', and dataset.batches='windows'."
         )
-    settings = {key: value for key, value in config.task.to_dict().items() if key != "name"}
-    given: Sequence[str] = ("model", "vocabulary", "optimizer", "steps", "batch_size")
-    registry.check(language_model, "the task language_model", settings, given)
+    settings = registry.read(Settings, "the task language_model", config.task)
     model = models.build(config, num_classes=len(vocabulary))
-    return language_model(model, vocabulary, optimizers.build(config.optimizer, steps), steps, config.batch_size, **settings)
+    return LanguageModel(model, vocabulary, config.batch_size, settings).task(optimizers.build(config.optimizer, steps), steps)
 
 
 PUBLIC = {"language_model": build}
-SETTINGS = {"language_model": {"summed": False, "compare_cells": False}}
+SETTINGS = {"language_model": Settings()._asdict()}

@@ -1,6 +1,6 @@
 """Reconstruction: a code from which the input can be had again.
 
-Batches hold `image` [B, H, W, C] float32; labels, where there are any, only colour the pictures of the report. With corruption
+Batches hold `image` [B, H, W, C] float32; labels, where there are any, only colour the images of the report. With corruption
 T, encoder f and decoder g, the loss of one example is
 
     L(g(f(T(x))), x) + contraction ||df/dx||_F^2 + sparsity sum_j |f_j(x)|
@@ -15,7 +15,8 @@ squared error of the corrupted ones, beside `squared_error_denoised`, that of wh
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,13 +36,29 @@ from dl.layers.corruption import Corruption, corruption
 from dl.metric import LOWER, NEITHER
 from dl.models import build as models
 from dl.models.autoencoder import Stack, visible
-from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Phase, Task, Tree, mean
 from dl.training import optimizers
 
-Loss = Callable[[Stack, int, Array, Array], Array]  # (model, layer, net input of what it sees, target) -> [B]
+Loss = Callable[[Stack, int, Array, Array], Array]  # (model, layer, net input of its output units, target) -> [B]
 
 SHOWN = 10  # examples reconstructed in the report
 EXAMINED = 2000  # examples whose codes are
+NOISE: Mapping[str, Any] = {"name": "none", "amount": 0.0}
+
+
+class Settings(NamedTuple):
+    """`config.task`.
+
+    loss: name of the loss, "squared_error" or "cross_entropy".
+    noise: name ("gaussian", "masking", "salt_and_pepper", "none") and amount of the corruption (`dl.layers.corruption`).
+    contraction: weight of the contractive penalty; dense layers alone have it.
+    sparsity: weight of the absolute values of the code.
+    """
+
+    loss: str = "squared_error"
+    noise: Mapping[str, Any] = NOISE
+    contraction: float = 0.0
+    sparsity: float = 0.0
 
 
 def _sum(values: Float[Array, "b ..."]) -> Float[Array, " b"]:
@@ -61,72 +78,75 @@ def cross_entropy(model: Stack, i: int, net: Float[Array, "b ..."], target: Floa
 LOSSES: dict[str, Loss] = {"squared_error": squared_error, "cross_entropy": cross_entropy}
 
 
-def reconstruction(
-    model: Stack,
-    info: Info,
-    optimizer: optax.GradientTransformation,
-    steps: int,
-    loss: Loss = squared_error,
-    corrupt: Corruption | None = None,
-    contraction: float = 0.0,
-    sparsity: float = 0.0,
-) -> Task:
+@dataclass(frozen=True)
+class Reconstruction:
     """An autoencoder, all of whose layers, the groups `layer_0`, ..., learn together.
 
-    Args:
-        model: of `dl.models.autoencoder`.
-        info: of the data.
-        optimizer: of all the layers.
-        steps: of training.
-        loss: of the reconstruction.
-        corrupt: what is done to the input in training; None for nothing.
-        contraction: weight of the contractive penalty; dense layers alone have it.
-        sparsity: weight of the absolute values of the code.
+    model: autoencoder of `dl.models.autoencoder`.
+    info: description of the data.
+    loss: loss of the reconstruction.
+    corrupt: corruption of the input in training; None for none.
+    contraction: weight of the contractive penalty.
+    sparsity: weight of the absolute values of the code.
     """
-    image = jnp.zeros((1, *info.shapes["image"]))
 
-    def init(key: jax.Array) -> tuple[Tree, Tree]:
-        return dict(model.init(key, image)["params"]), {}
+    model: Stack
+    info: Info
+    loss: Loss = squared_error
+    corrupt: Corruption | None = None
+    contraction: float = 0.0
+    sparsity: float = 0.0
 
-    def through(params: Tree, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        code: Any = model.apply({"params": params}, x, method="encode")
-        net: Any = model.apply({"params": params}, code, method="decode")
+    def init(self, key: jax.Array) -> tuple[Tree, Tree]:
+        """Parameters of the layers; there are no variables."""
+        return dict(self.model.init(key, jnp.zeros((1, *self.info.shapes["image"])))["params"]), {}
+
+    def through(self, params: Tree, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The code, and the net input of the output units."""
+        code: Any = self.model.apply({"params": params}, x, method="encode")
+        net: Any = self.model.apply({"params": params}, code, method="decode")
         return code, net
 
-    def objective(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
+    def reconstruct(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
+        """The loss of what the model makes of corrupted images, with the penalties."""
         x = batch["image"]
-        code, net = through(params, corrupt(key, x) if corrupt else x)
-        losses = loss(model, 0, net, x)
-        metrics = {"loss": mean(losses), "squared_error": mean(squared_error(model, 0, net, x))}
-        if contraction:
-            penalty: Any = model.apply({"params": params}, x, method="contraction")
+        code, net = self.through(params, self.corrupt(key, x) if self.corrupt else x)
+        losses = self.loss(self.model, 0, net, x)
+        metrics = {"loss": mean(losses), "squared_error": mean(squared_error(self.model, 0, net, x))}
+        if self.contraction:
+            penalty: Any = self.model.apply({"params": params}, x, method="contraction")
             metrics["contraction"] = mean(penalty)
-            losses = losses + contraction * penalty
-        if sparsity:
+            losses = losses + self.contraction * penalty
+        if self.sparsity:
             absolute = _sum(jnp.abs(code))
             metrics["sparsity"] = mean(absolute)
-            losses = losses + sparsity * absolute
+            losses = losses + self.sparsity * absolute
         return mean(losses), (variables, metrics)
 
-    def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
+    def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
+        """The loss of clean images, and the squared errors before and after denoising."""
         x, mask = batch["image"], batch["mask"]
-        _, net = through(params, x)
-        error = squared_error(model, 0, net, x)
-        metrics = {"loss": mean(loss(model, 0, net, x), mask), "squared_error": mean(error, mask)}
-        if corrupt:
-            noisy = corrupt(key, x)
+        _, net = self.through(params, x)
+        error = squared_error(self.model, 0, net, x)
+        metrics = {"loss": mean(self.loss(self.model, 0, net, x), mask), "squared_error": mean(error, mask)}
+        if self.corrupt:
+            noisy = self.corrupt(key, x)
             metrics["noise"] = mean(_sum(jnp.square(noisy - x)), mask)
-            metrics["squared_error_denoised"] = mean(squared_error(model, 0, through(params, noisy)[1], x), mask)
+            denoised = squared_error(self.model, 0, self.through(params, noisy)[1], x)
+            metrics["squared_error_denoised"] = mean(denoised, mask)
         return metrics, {"squared_error": error}
 
-    def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
-        return artifacts(model, info, params, evaluation, key, corrupt)
+    def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
+        """See `artifacts`."""
+        return artifacts(self.model, self.info, params, evaluation, key, self.corrupt)
 
-    groups = tuple(jax.eval_shape(init, jax.random.key(0))[0])
-    objectives = {"reconstruct": Objective(objective, groups, optimizer)}
-    described = dict.fromkeys(("loss", "squared_error", "squared_error_denoised"), LOWER) | {"noise": NEITHER}
-    evaluators = {"reconstruct": Evaluator(evaluate, described)}
-    return Task(init, objectives, (Phase(steps, ("reconstruct",)),), evaluators, render)
+    def task(self, optimizer: optax.GradientTransformation, steps: int) -> Task:
+        """The task: so many `steps` of the `optimizer`, which moves all layers."""
+        groups = tuple(jax.eval_shape(self.init, jax.random.key(0))[0])
+        objectives = {"reconstruct": Objective(self.reconstruct, groups, optimizer)}
+        described = dict.fromkeys(("loss", "squared_error", "squared_error_denoised"), LOWER) | {"noise": NEITHER}
+        evaluators = {"reconstruct": Evaluator(self.evaluate, described)}
+        return Task(self.init, objectives, (Phase(steps, ("reconstruct",)),), evaluators, self.render)
 
 
 def coder(model: Stack, params: Tree) -> tuple[Map, Map]:
@@ -211,49 +231,30 @@ def check_pixels(config: ConfigDict) -> None:
         raise UserError("binary units and cross-entropy need pixels in 0..1: set dataset.mean=(0.0,) and dataset.std=(1.0,).")
 
 
-def weight(settings: Mapping[str, Any], name: str) -> float:
-    """A penalty's weight.
-
-    Raises:
-        UserError: it is no number, or negative.
-    """
-    value = settings.get(name, 0.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise UserError(f"task.{name} must be a number, 0 or more, not {value!r}.")
-    return float(value)
+def check_weights(**weights: float) -> None:
+    """Raises UserError where the weight of a penalty, a setting of `config.task`, is negative."""
+    for name, weight in weights.items():
+        if weight < 0:
+            raise UserError(f"task.{name} must be a number, 0 or more, not {weight!r}.")
 
 
 def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
-    """The task of a configuration.
-
-    `config.task`: `loss` (squared_error, cross_entropy), `noise` (`name`: gaussian, masking, salt_and_pepper, none; `amount`),
-    `contraction`, `sparsity`.
+    """The task of a configuration; `config.task` holds what `Settings` lists.
 
     Raises:
         UserError: an unknown model, loss, noise or setting, or data without images.
     """
     info = resources.info
-    settings: dict[str, Any] = config.task.to_dict()
-    for key in settings:
-        if key != "name" and key not in SETTINGS["reconstruction"]:
-            raise unknown("setting of the task 'reconstruction'", key, SETTINGS["reconstruction"])
+    settings = registry.read(Settings, "the task reconstruction", config.task)
+    check_weights(contraction=settings.contraction, sparsity=settings.sparsity)
     model = build_stack(config, info)
-    contraction = weight(settings, "contraction")
-    layers = jax.eval_shape(lambda k: model.init(k, jnp.zeros((1, *info.shapes["image"]))), jax.random.key(0))["params"]
-    if contraction and any("kernel" not in layer for layer in layers.values()):
+    loss = find_loss(settings.loss, model, config)
+    learner = Reconstruction(model, info, loss, corruption(settings.noise), settings.contraction, settings.sparsity)
+    layers = jax.eval_shape(learner.init, jax.random.key(0))[0]
+    if settings.contraction and any("kernel" not in layer for layer in layers.values()):
         raise UserError("task.contraction is for dense layers: use the model 'dense_autoencoder', or set it to 0.")
-    return reconstruction(
-        model,
-        info,
-        optimizers.build(config.optimizer, steps),
-        steps,
-        find_loss(settings.get("loss", "squared_error"), model, config),
-        corruption(settings.get("noise", {})),
-        contraction,
-        weight(settings, "sparsity"),
-    )
+    return learner.task(optimizers.build(config.optimizer, steps), steps)
 
 
-NOISE = {"name": "none", "amount": 0.0}
-SETTINGS = {"reconstruction": {"loss": "squared_error", "noise": NOISE, "contraction": 0.0, "sparsity": 0.0}}
 PUBLIC = {"reconstruction": build}
+SETTINGS = {"reconstruction": Settings()._asdict()}

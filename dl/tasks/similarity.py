@@ -15,6 +15,7 @@ K-shot trials and by verification of pairs.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -33,8 +34,8 @@ from dl.errors import UserError, unknown
 from dl.evaluation import one_shot, similarity_artifacts, verification
 from dl.layers.weighted_l1 import WeightedL1
 from dl.metric import ERROR, HIGHER, NEITHER, Metric
-from dl.models.build import build as build_model
-from dl.task import Batch, Evaluation, Evaluator, Metrics, Objective, Phase, Task, Tree, mean, means
+from dl.models import build as models
+from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Phase, Task, Tree, mean, means
 from dl.training import optimizers
 
 BATCHES = {"contrastive": "pairs", "weighted_l1": "pairs", "triplet": "classes"}
@@ -44,10 +45,13 @@ FEATURES = ("label", "alphabet", "drawer", "run", "role")  # that are kept besid
 class Settings(NamedTuple):
     """`config.task`.
 
-    loss: see the module. embedding: D. margin: of the contrastive and the triplet loss.
+    loss: name of the loss, see the module.
+    embedding: number of dimensions of the embedding (D).
+    margin: margin of the contrastive and the triplet loss.
     normalise: whether embeddings are brought to length 1.
-    few_shot: (N, K) of the N-way K-shot trials; the first is the metric `error`. trials: of each, at least.
-    pairs: for verification.
+    few_shot: (N, K) of each kind of N-way K-shot trials; the first kind gives the metric `error`.
+    trials: least number of trials of each kind.
+    pairs: number of pairs for verification.
     """
 
     loss: str = "contrastive"
@@ -83,86 +87,105 @@ def triplet_semi_hard(
     return jnp.where(usable, jnp.maximum(margin + squared - jnp.where(usable, negative, 0.0), 0.0), 0.0), positive
 
 
-def similarity(tower: nn.Module, info: Info, optimizer: optax.GradientTransformation, steps: int, settings: Settings) -> Task:
+@dataclass(frozen=True)
+class Similarity:
     """A Siamese net, its two sides (or all images of a batch) embedded by one tower.
 
-    Args:
-        tower: called with images [B, H, W, C] and `train`; gives embeddings [B, D].
-        info: of the data.
-        optimizer: of the parameter groups `tower` and, for the weighted L1 comparison, `head`.
-        steps: of training.
-        settings: the loss and the evaluation.
+    tower: called with images [B, H, W, C] and `train`; gives embeddings [B, D]; its parameters are the group `tower`.
+    info: description of the data.
+    settings: the loss and the evaluation. The weighted L1 comparison has the group `head` besides.
     """
-    head = WeightedL1() if settings.loss == "weighted_l1" else None
 
-    def init(key: jax.Array) -> tuple[Tree, Tree]:
+    tower: nn.Module
+    info: Info
+    settings: Settings
+
+    @property
+    def head(self) -> WeightedL1 | None:
+        """What compares two embeddings, where that is learned."""
+        return WeightedL1() if self.settings.loss == "weighted_l1" else None
+
+    def init(self, key: jax.Array) -> tuple[Tree, Tree]:
+        """Parameters of the tower and the head, and the tower's running statistics."""
         tower_key, head_key = jax.random.split(key)
-        variables = dict(tower.init(tower_key, jnp.zeros((1, *info.shapes["image"]))))
+        variables = dict(self.tower.init(tower_key, jnp.zeros((1, *self.info.shapes["image"]))))
         params = {"tower": variables.pop("params")}
-        if head is not None:
-            side = jnp.zeros((1, settings.embedding))
-            params["head"] = head.init(head_key, side, side)["params"]
+        if self.head is not None:
+            side = jnp.zeros((1, self.settings.embedding))
+            params["head"] = self.head.init(head_key, side, side)["params"]
         return params, variables
 
-    def embed(params: Tree, variables: Tree, images: jax.Array, key: jax.Array | None) -> tuple[Any, Tree]:
+    def embed(self, params: Tree, variables: Tree, images: jax.Array, key: jax.Array | None) -> tuple[Any, Tree]:
+        """Embeddings [B, D] and the variables afterwards; without a key, not training."""
         inputs = {"params": params["tower"], **variables}
         if key is None:
-            embedding = tower.apply(inputs, images, train=False)
+            embedding = self.tower.apply(inputs, images, train=False)
         else:
-            embedding, new = tower.apply(inputs, images, train=True, rngs={"dropout": key}, mutable=list(variables))
+            embedding, new = self.tower.apply(inputs, images, train=True, rngs={"dropout": key}, mutable=list(variables))
             variables = {**variables, **new}
-        if settings.normalise:
+        if self.settings.normalise:
             embedding = embedding / optax.safe_norm(embedding, 1e-6, axis=-1, keepdims=True)
         return embedding, variables
 
-    def pair_loss(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
-        same = batch["same"]
+    def pair_loss(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
+        """The contrastive or the weighted L1 loss of a batch of pairs."""
+        same, margin = batch["same"], self.settings.margin
         sides = jnp.stack([batch["left"], batch["right"]], axis=1)  # side by side, so that a sharded batch stays where it is
-        embedding, variables = embed(params, variables, sides.reshape(-1, *sides.shape[2:]), key)
+        embedding, variables = self.embed(params, variables, sides.reshape(-1, *sides.shape[2:]), key)
         left, right = embedding[0::2], embedding[1::2]
-        if head is not None:
-            logit: Any = head.apply({"params": params["head"]}, left, right)
+        if self.head is not None:
+            logit: Any = self.head.apply({"params": params["head"]}, left, right)
             losses, taken = optax.sigmoid_binary_cross_entropy(logit, same.astype(jnp.float32)), logit > 0
             distance = params["head"]["bias"] - logit
         else:
             distance = optax.safe_norm(left - right, 1e-8, axis=-1)
-            losses, taken = contrastive(distance, same, settings.margin), distance < settings.margin / 2
+            losses, taken = contrastive(distance, same, margin), distance < margin / 2
         metrics = {"loss": mean(losses), "pair_error": mean(taken != same)}
         metrics |= {"distance/same": mean(distance, same), "distance/different": mean(distance, ~same)}
         return mean(losses), (variables, metrics)
 
-    def triplet_loss(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Any:
-        embedding, variables = embed(params, variables, batch["image"], key)
-        losses, pairs = triplet_semi_hard(embedding, batch["label"], settings.margin)
+    def triplet_loss(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
+        """The triplet loss of a batch of classes, a mean over the pairs of anchor and positive."""
+        embedding, variables = self.embed(params, variables, batch["image"], key)
+        losses, pairs = triplet_semi_hard(embedding, batch["label"], self.settings.margin)
         metrics = {"loss": mean(losses, pairs), "active_triplets": mean(losses > 0, pairs)}
         return (losses.sum(), jnp.maximum(pairs.sum(), 1).astype(jnp.float32)), (variables, metrics)
 
-    def evaluate(params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
-        embedding, _ = embed(params, variables, batch["image"], None)
+    def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
+        """The embedding of each image, weighted where the comparison is (see `distance`)."""
+        embedding, _ = self.embed(params, variables, batch["image"], None)
         metrics = {"embedding_norm": mean(jnp.sqrt(jnp.square(embedding).sum(-1)), batch["mask"])}
         outputs = {name: batch[name] for name in FEATURES if name in batch}
-        if head is not None:  # weighted here, where the weights are; see `distance`
+        if self.head is not None:
             weight = params["head"]["kernel"][:, 0]
             embedding = jnp.concatenate([embedding * jnp.maximum(-weight, 0), embedding * jnp.maximum(weight, 0)], axis=-1)
             outputs["threshold"] = jnp.broadcast_to(params["head"]["bias"], len(embedding))
         return metrics, {**outputs, "embedding": embedding}
 
-    def finish(sums: Any, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
-        return means(sums, outputs) | measure(outputs, settings)
+    def finish(self, sums: Any, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """One-shot recognition and verification by the embeddings of the whole split."""
+        return means(sums, outputs) | measure(outputs, self.settings)
 
-    def render(params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
-        drawn = None if "run" in evaluation.outputs else verified_pairs(evaluation.outputs, settings)
-        return similarity_artifacts.artifacts(evaluation, distance(settings.loss), drawn, info.class_names)
+    def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
+        """See `dl.evaluation.similarity_artifacts`."""
+        drawn = None if "run" in evaluation.outputs else verified_pairs(evaluation.outputs, self.settings)
+        return similarity_artifacts.artifacts(evaluation, distance(self.settings.loss), drawn, self.info.class_names)
 
-    loss = triplet_loss if settings.loss == "triplet" else pair_loss
-    groups = ("tower",) if head is None else ("tower", "head")
-    objectives = {"compare": Objective(loss, groups, optimizer, whole_batch=settings.loss == "triplet")}
-    phases = (Phase(steps, ("compare",)),)
-    evaluators = {"embeddings": Evaluator(evaluate, metrics_of(settings), finish)}
-    return Task(init, objectives, phases, evaluators, render, lambda split, source: check(split, source, settings))
+    def check(self, split: str, source: Source) -> None:
+        """See `check_split`."""
+        check_split(split, source, self.settings)
+
+    def task(self, optimizer: optax.GradientTransformation, steps: int) -> Task:
+        """The task: so many `steps` of the `optimizer`."""
+        of_classes = self.settings.loss == "triplet"
+        loss = self.triplet_loss if of_classes else self.pair_loss
+        groups = ("tower",) if self.head is None else ("tower", "head")
+        objectives = {"compare": Objective(loss, groups, optimizer, whole_batch=of_classes)}
+        evaluators = {"embeddings": Evaluator(self.evaluate, metrics_of(self.settings), self.finish)}
+        return Task(self.init, objectives, (Phase(steps, ("compare",)),), evaluators, self.render, self.check)
 
 
-def check(split: str, source: Source, settings: Settings) -> None:
+def check_split(split: str, source: Source, settings: Settings) -> None:
     """Checks that a split has the classes and examples that its trials and pairs need.
 
     Raises:
@@ -199,7 +222,7 @@ def metrics_of(settings: Settings) -> dict[str, Metric]:
 
 
 def measure(outputs: Mapping[str, np.ndarray], settings: Settings) -> dict[str, float]:
-    """`error` of one-shot recognition, and, where the split is no set of runs, those of all trials and of verification.
+    """`error` of one-shot recognition, and, where the split has no runs, those of all trials and of verification.
 
     Raises:
         UserError: the split has too few classes or examples.
@@ -211,9 +234,9 @@ def measure(outputs: Mapping[str, np.ndarray], settings: Settings) -> dict[str, 
     numbers: dict[str, float] = {}
     for way, shot in settings.few_shot:
         episodes = one_shot.draw_episodes(outputs["label"], way, shot, settings.trials)
-        wrong = one_shot.error(episodes, one_shot.recognise(episodes, outputs["embedding"], apart))
-        numbers.setdefault("error", wrong)
-        numbers[f"error/{way}-way {shot}-shot"] = wrong
+        error = one_shot.error(episodes, one_shot.recognise(episodes, outputs["embedding"], apart))
+        numbers.setdefault("error", error)
+        numbers[f"error/{way}-way {shot}-shot"] = error
     pairs = verified_pairs(outputs, settings)
     curve = verification.roc(pairs.distance, pairs.same)
     numbers |= {"equal_error": verification.equal_error_rate(curve), "auc": verification.area_under(curve)}
@@ -233,15 +256,13 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     info = resources.info
     if "image" not in info.shapes or not info.num_classes:
         raise UserError(f"similarity needs labelled images, and the dataset {info.name} has none.")
-    given: dict[str, Any] = {key: value for key, value in config.task.to_dict().items() if key != "name"}
-    registry.check(Settings, "the task similarity", given, ())
-    settings = Settings(**given)
-    _check(settings, config, info)
-    tower = build_model(config, num_classes=settings.embedding)
-    return similarity(tower, info, optimizers.build(config.optimizer, steps), steps, settings)
+    settings = registry.read(Settings, "the task similarity", config.task)
+    _check_settings(settings, config, info)
+    tower = models.build(config, num_classes=settings.embedding)
+    return Similarity(tower, info, settings).task(optimizers.build(config.optimizer, steps), steps)
 
 
-def _check(settings: Settings, config: ConfigDict, info: Info) -> None:
+def _check_settings(settings: Settings, config: ConfigDict, info: Info) -> None:
     if settings.loss not in BATCHES:
         raise unknown("loss", settings.loss, BATCHES)
     if config.dataset.batches != BATCHES[settings.loss]:
@@ -261,4 +282,4 @@ def _check(settings: Settings, config: ConfigDict, info: Info) -> None:
 
 
 PUBLIC = {"similarity": build}
-SETTINGS = {"similarity": Settings._field_defaults}
+SETTINGS = {"similarity": Settings()._asdict()}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,17 @@ from dl.task import Batch, Task, Tree
 from dl.training import limits
 from dl.training.optimizers import choose_rate
 from dl.training.plan import Intervals, intervals, total_steps
+
+
+class Creation(NamedTuple):
+    """How the state of all replicas before the first step is made.
+
+    target: shape, dtype and sharding of every array.
+    make: makes it, each array where it will lie; raises UserError where it does not fit into the memory, nor do the batches.
+    """
+
+    target: Tree
+    make: Callable[[], TrainState]
 
 
 class Experiment(NamedTuple):
@@ -63,32 +74,37 @@ class Experiment(NamedTuple):
         name = self.config.best.metric
         return metric_of(self, name, "config.best.metric") if name else None
 
-    def target(self) -> Tree:
-        """Shape, dtype and sharding of every array of the state, without making one."""
+    def creation(self) -> Creation:
+        """How the state before the first step is made, of all replicas (see `variants`). The task's `init` is traced once."""
+        seeds, rates = zip(*variants(self.config), strict=True)
+        given = jnp.asarray(seeds, jnp.uint32), jnp.asarray(rates, jnp.int32)
+        one = partial(create, self.task, ema=self.config.ema)
+        # `jit` keeps what was traced for the shapes, and `make` finds it there.
+        traced = jax.jit(meshes.per_replica(one, self.mesh, self.config.replicate, (True, True)), inline=True)
         with limits.traced(self.config):
-            shapes = jax.eval_shape(self._create_all(), *self._variants())
+            shapes = jax.eval_shape(traced, *given)
         limits.check_shapes(shapes)
         shardings = meshes.place(shapes, self.mesh, self.config.mesh.get("rules", ()))
-        return jax.tree.map(lambda s, sh: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sh), shapes, shardings)
+        target = jax.tree.map(lambda s, sh: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sh), shapes, shardings)
 
-    def initial_state(self, target: Tree = None) -> TrainState:
-        """The state before the first step, of all replicas (see `variants`), each made where `target` says it will lie.
+        def make() -> TrainState:
+            steps = sum(phase.steps for phase in self.task.phases)
+            limits.check_memory(self.config, self.dataset.info, target, steps, self.mesh.size)
+            return jax.jit(traced, out_shardings=shardings)(*given)
+
+        return Creation(target, make)
+
+    def target(self) -> Tree:
+        """Shape, dtype and sharding of every array of the state, without making one."""
+        return self.creation().target
+
+    def initial_state(self) -> TrainState:
+        """The state before the first step, of all replicas.
 
         Raises:
             UserError: it does not fit into the memory, nor do the batches.
         """
-        target, steps = target or self.target(), sum(phase.steps for phase in self.task.phases)
-        limits.check_memory(self.config, self.dataset.info, target, steps, self.mesh.size)
-        shardings = jax.tree.map(lambda s: s.sharding, target)
-        return jax.jit(self._create_all(), out_shardings=shardings)(*self._variants())
-
-    def _variants(self) -> tuple[jax.Array, jax.Array]:
-        seeds, rates = zip(*variants(self.config), strict=True)
-        return jnp.asarray(seeds, jnp.uint32), jnp.asarray(rates, jnp.int32)
-
-    def _create_all(self) -> Callable[[jax.Array], Any]:
-        one = partial(create, self.task, ema=self.config.ema)
-        return meshes.per_replica(one, self.mesh, self.config.replicate, (True, True))
+        return self.creation().make()
 
 
 def assemble(config: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None, known: bool = False) -> Experiment:

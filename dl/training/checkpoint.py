@@ -51,7 +51,7 @@ class Writer:
     """Saves states while the training goes on.
 
     Args:
-        workdir: of the run. Checkpoints in it whose value can't be read are set aside.
+        workdir: folder of the run. Checkpoints in it whose value can't be read are set aside.
         best: whether the checkpoint with the best value (given to `save`) is kept too.
         better: "lower" or "higher": which value is the best.
     """
@@ -181,7 +181,7 @@ def restore_latest(workdir: Path, target: Tree, set_aside: bool = True) -> tuple
         _warn(f"the checkpoint {folder} is damaged ({wrong}); trying the one before it.")
         damaged.append(step)
     if damaged:
-        raise UserError(f"every checkpoint in {workdir / FOLDER} is damaged: remove the workdir to start anew.")
+        raise UserError(f"every checkpoint in {workdir / FOLDER} is damaged: remove the workdir to start over.")
     return None
 
 

@@ -49,9 +49,9 @@ class Evaluations:
         """All replicas on the whole split, by all evaluators of the split or those named; averages where the state has them.
 
         Args:
-            state: of all replicas, on the devices.
+            state: state of all replicas, on the devices.
             split: its name.
-            names: of evaluators.
+            names: names of the evaluators.
             ema: whether the averages are evaluated.
         """
         replicas = len(state.step)

@@ -11,7 +11,7 @@ class Events:
 
     Args:
         folder: made if absent.
-        step: of the run that goes on; TensorBoard forgets what came after it.
+        step: first step of the run that goes on; TensorBoard forgets what came after it.
     """
 
     def __init__(self, folder: Path, step: int):

@@ -7,7 +7,6 @@ import copy
 import math
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,22 +22,23 @@ from dl.layers.calls import Call
 from dl.state import TrainState, path_name
 from dl.task import Phase, Task, Tree
 from dl.training import flops
-from dl.training.assembly import Experiment, assemble, create
+from dl.training.assembly import Experiment, assemble
 from dl.training.feed import Feed, feeds
 from dl.training.step import train_step
 
 Shape = tuple[int, ...]
+SAMPLED = 200  # steps of a phase whose batches are looked at
 
 
 class Layer(NamedTuple):
     """One module, or what an objective computes outside of all modules. The numbers are its own: without the modules inside it.
 
-    path: of its parameters, `model/conv1`; `objective/<name>` of an objective.
+    path: path of its parameters, `model/conv1`; `objective/<name>` of an objective.
     module: its class, or "objective", or "parameters" for a group that no module has.
     outputs: the shape of each array that it returns, without the batch.
-    parameters: how many numbers.
-    flops: of the forward pass of one example in training.
-    activation_bytes: of its outputs for one example.
+    parameters: number of parameters.
+    flops: FLOPs of the forward pass of one example in training.
+    activation_bytes: size of its outputs for one example.
     calls: how often it is called in that forward pass.
     """
 
@@ -52,11 +52,18 @@ class Layer(NamedTuple):
 
 
 class PhaseCost(NamedTuple):
-    """A phase; `flops_per_step` are of all examples of one replica: forward, backward and update."""
+    """A phase.
+
+    examples: that a step has, on average.
+    shapes: that its batches have in the first `SAMPLED` steps: several where they are made by length.
+    flops_per_step: of all examples of one replica, on average over these steps: forward, backward and update.
+    """
 
     steps: int
     objectives: tuple[str, ...]
     stream: str
+    examples: float
+    shapes: int
     flops_per_step: int
 
 
@@ -71,12 +78,14 @@ class Placed(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """`parameters`, `flops` and `activation_bytes` are the sums over `layers`; bytes of the state are of all replicas."""
+    """`parameters`, `flops` and `activation_bytes` are the sums over `layers`; bytes of the state are of all replicas.
+
+    Where examples differ in length, layers are those of the first step's.
+    """
 
     parameters: int
     flops: int
     activation_bytes: int
-    batch_size: int
     replicas: int
     layers: tuple[Layer, ...]
     phases: tuple[PhaseCost, ...]
@@ -119,23 +128,17 @@ def explain(experiment: Experiment) -> Explanation:
     objective that calls them.
     """
     config, task = experiment.config, experiment.task
-    state = jax.eval_shape(partial(create, task, ema=config.ema), jnp.uint32(0), jnp.int32(0))
-    fed = feeds(task.phases, experiment.streams(), experiment.mesh, 1)
-    batches = {phase: _batch(feed) for phase, feed in zip(task.phases, fed, strict=True)}
-    with stock_operations():
-        layers = _layers(task, state, batches)
-        phases = []
-        for phase in task.phases:
-            step = train_step(task, phase, config.microbatches, config.ema)
-            cost = flops.total(step, state, batches[phase], state.key)
-            phases.append(PhaseCost(phase.steps, phase.objectives, phase.stream, cost))
     target = experiment.target()
+    state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), target)  # of one replica
+    fed = feeds(task.phases, experiment.streams(), experiment.mesh, 1)
+    with stock_operations():
+        layers = _layers(task, state, {phase: _batch(feed, 0) for phase, feed in zip(task.phases, fed, strict=True)})
+        phases = [_phase(experiment, phase, feed, state) for phase, feed in zip(task.phases, fed, strict=True)]
     leaves = jax.tree.leaves(target)
     return Explanation(
         parameters=sum(layer.parameters for layer in layers),
         flops=sum(layer.flops for layer in layers),
         activation_bytes=sum(layer.activation_bytes for layer in layers),
-        batch_size=config.batch_size,
         replicas=config.replicas,
         layers=tuple(layers),
         phases=tuple(phases),
@@ -146,12 +149,28 @@ def explain(experiment: Experiment) -> Explanation:
     )
 
 
-def _batch(feed: Feed) -> Tree:
-    """The shapes of a batch as an objective sees it; one example of each stream is read to learn them."""
+def _phase(experiment: Experiment, phase: Phase, feed: Feed, state: TrainState) -> PhaseCost:
+    step = train_step(experiment.task, phase, experiment.config.microbatches, experiment.config.ema)
+    buckets = _buckets(phase, feed)
+    costs = [times * flops.total(step, state, _batch(feed, first), state.key) for first, times in buckets]
+    cost = round(sum(costs) / sum(times for _, times in buckets))
+    return PhaseCost(phase.steps, phase.objectives, phase.stream, feed.examples, len(buckets), cost)
+
+
+def _buckets(phase: Phase, feed: Feed) -> list[tuple[int, int]]:
+    """For each shape that batches have in the first steps of a phase: the first of these steps, and how many there are."""
+    if all(len(stream.batch_sizes) == 1 for stream in feed.streams.values()):
+        return [(0, 1)]
+    found = [feed.bucket(step) for step in range(min(phase.steps, SAMPLED))] or [feed.bucket(0)]
+    return [(found.index(bucket), times) for bucket, times in Counter(found).items()]
+
+
+def _batch(feed: Feed, step: int) -> Tree:
+    """The shapes of a step's batch as an objective sees it; one example of each stream is read to learn them."""
     read: dict[str, Any] = {}
     for number, (name, stream) in enumerate(feed.streams.items()):
-        rows = {feature: values[0] for feature, values in stream.reads[0](0, 1, np.arange(1)).items()}
-        shapes = {n: jax.ShapeDtypeStruct((stream.batch_size(0), *v.shape[1:]), v.dtype) for n, v in rows.items()}
+        rows = {feature: values[0] for feature, values in stream.reads[0](step, 1, np.arange(1)).items()}
+        shapes = {n: jax.ShapeDtypeStruct((stream.batch_size(step), *v.shape[1:]), v.dtype) for n, v in rows.items()}
         read |= {f"{name}/{n}": v for n, v in shapes.items()} if number else shapes
     return jax.eval_shape(feed.prepare, feed.constants(), jax.eval_shape(lambda: jax.random.key(0)), read)
 

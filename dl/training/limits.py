@@ -110,10 +110,10 @@ def check_memory(config: ConfigDict, info: Info, target: TrainState, steps: int,
 
     Args:
         config: the experiment's.
-        info: of its data.
+        info: description of its data.
         target: shapes, dtypes and shardings of the state.
-        steps: of the run, so that no dispatch has more.
-        devices: of the mesh.
+        steps: number of training steps, so that no dispatch has more.
+        devices: number of devices of the mesh.
 
     Raises:
         UserError: the state and the gradients, or the batches of a dispatch, cannot fit.

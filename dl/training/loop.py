@@ -45,7 +45,7 @@ def train(experiment: Experiment, workdir: Path, progress: Progress, profile: tu
 
     Args:
         experiment: what is trained.
-        workdir: of the run; it exists.
+        workdir: folder of the run; it exists.
         progress: what a person sees of it.
         profile: (first step, last step) of which a trace is written to `workdir/profile`.
 
@@ -59,9 +59,10 @@ def train(experiment: Experiment, workdir: Path, progress: Progress, profile: tu
     total, when = sum(phase.steps for phase in task.phases), experiment.intervals()
 
     # Where are we? Batches and keys are functions of the step, so the state alone is enough to go on.
-    target = experiment.target()
+    creation = experiment.creation()
+    target = creation.target
     restored = checkpoint.restore_latest(workdir, target)
-    step, state = restored or (0, experiment.initial_state(target))
+    step, state = restored or (0, creation.make())
     if restored:
         progress.note(f"resumed at step {step}")
     log = MetricsFile(workdir, step, writing=jax.process_index() == 0)

@@ -21,7 +21,7 @@ class Meter:
     Args:
         examples: a step of each phase, over all replicas, or of all phases; they give the speed.
         seconds: what earlier starts of the run took.
-        sums: of steps before the first that is added, where an earlier start stopped between two lines.
+        sums: sums over the steps before the first that is added, where an earlier start stopped between two lines.
         clock: seconds, from any origin.
     """
 

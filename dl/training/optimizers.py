@@ -54,8 +54,8 @@ class OptimizerState(NamedTuple):
     """What `build`'s optimizers keep; arrays alone, those of a parameter's shape under a path that ends in the parameter's.
 
     count: updates made, int32 scalar.
-    learning_rate: of the last update, before the rules' scales, float32 scalar; of the first one where none was made.
-    which: of the learning rates that `build` was given, int32 scalar; see `choose_rate`.
+    learning_rate: rate of the last update, before the rules' scales, float32 scalar; of the first one where none was made.
+    which: index of the learning rate in use, of those that `build` was given, int32 scalar; see `choose_rate`.
     inner: optax's own state; nothing for frozen parameters.
     """
 

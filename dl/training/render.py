@@ -15,7 +15,7 @@ def render_splits(experiment: Experiment, workdir: Path, shown: tuple[Tree, Tree
 
     Args:
         experiment: whose task renders.
-        workdir: of the run.
+        workdir: folder of the run.
         shown: parameters and variables on the host, [replicas, ...].
         evaluated: the splits.
     """

@@ -39,10 +39,10 @@ def restore(
     """The run in a workdir, at one of its checkpoints.
 
     Args:
-        config: of the run (`dl.training.workdir.read_config`), perhaps with changes.
-        workdir: of the run.
+        config: configuration of the run (`dl.training.workdir.read_config`), perhaps with changes.
+        workdir: folder of the run.
         which: "latest" or "best".
-        data_dir: where prepared sets are; by default where the training found them.
+        data_dir: where prepared datasets are; by default where the training found them.
         manual_dir: where archives are; likewise.
 
     Raises:
@@ -63,7 +63,7 @@ def restore(
 
 
 def folders(workdir: Path, data_dir: str | None = None, manual_dir: str | None = None) -> tuple[str | None, str | None]:
-    """The folders of prepared sets and of archives: those given, or else where the training found them.
+    """The folders of prepared datasets and of archives: those given, or else where the training found them.
 
     Raises:
         UserError: the file that says where is damaged.

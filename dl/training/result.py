@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from dl import provenance
 from dl.config import config_hash, reference
-from dl.state import digests
+from dl.state import TrainState, digests
 from dl.task import Phase, Tree
 from dl.training.assembly import Experiment
 from dl.training.evaluate import Evaluated, Evaluations
@@ -28,8 +28,8 @@ def result(
     """The content of `result.json`.
 
     Args:
-        config: of the run.
-        phases: of its task.
+        config: configuration of the run.
+        phases: phases of its task.
         step: the number of steps taken.
         params: the last parameters, on the host, [replicas, ...].
         evaluated: the splits at the last step.
@@ -53,12 +53,19 @@ def result(
     }
 
 
-def best(experiment: Experiment, workdir: Path) -> dict[str, Any] | None:
-    """What the best checkpoint that is whole reaches on all splits, with its step; None where there is none."""
+def best(experiment: Experiment, workdir: Path, state: TrainState) -> dict[str, Any] | None:
+    """What the best checkpoint that is whole reaches on all splits, with its step; None where there is none.
+
+    Args:
+        experiment: that was trained.
+        workdir: of the run.
+        state: the last one, like which the best lies on the devices.
+    """
     from dl.training import checkpoint
 
     metric = experiment.best()
-    restored = checkpoint.restore_best(workdir, metric.better, experiment.target()) if metric else None
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+    restored = checkpoint.restore_best(workdir, metric.better, target) if metric else None
     if restored is None:
         return None
     step, state = restored

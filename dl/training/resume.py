@@ -1,4 +1,4 @@
-"""Starting in a workdir, anew or where a run stopped: what must fit before a step is taken, and what is noted of it."""
+"""Starting in a workdir, at the first step or where a run stopped: what must fit before a step, what is noted of it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,10 +27,10 @@ def start(experiment: Experiment, workdir: Path, folders: Mapping[str, str | Non
 
     Args:
         experiment: to go on with.
-        workdir: of the run, with a lock taken (`workdir.open_for_writing`).
+        workdir: folder of the run, with a lock taken (`workdir.open_for_writing`).
         folders: `data_dir` and `manual_dir` as they were given, so that evaluation finds the data again.
         override: whether other data, and another configuration, are welcome.
-        command: of this program.
+        command: command line of this program.
 
     Raises:
         UserError: the run began with other data, there is no step left to take with a configuration that is new, the newest

@@ -87,7 +87,7 @@ def _rule(given: Any, general: Mapping[str, float]) -> Rule:
     where = f"of the optimizer's rule {settings['pattern']!r}"
     scale = number(settings.get("learning_rate_scale", 1.0), f"learning_rate_scale {where}")
     if scale <= 0:
-        raise UserError(f"learning_rate_scale {where} must be above 0, not {scale:g}; to hold parameters still, set 'frozen'.")
+        raise UserError(f"learning_rate_scale {where} must be above 0, not {scale:g}; to freeze parameters, set 'frozen'.")
     frozen = settings.get("frozen", False)
     if not isinstance(frozen, bool):
         raise UserError(f"frozen {where} must be True or False, not {frozen!r}.")

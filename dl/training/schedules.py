@@ -62,7 +62,7 @@ def build(settings: Mapping[str, Any] | ConfigDict, learning_rate: Rate, steps: 
 
     Raises:
         UserError: an unknown name or setting, a setting out of its range, a warm-up that is not shorter than the run, or a rate
-            that is not positive (to hold parameters still, freeze them by a rule).
+            that is not positive (to freeze parameters, use a rule).
     """
     chosen = plain(settings)
     name = chosen.pop("name", "constant")

@@ -49,12 +49,30 @@ def prepare(config: ConfigDict, flags: Mapping[str, str]) -> list[str]:
     return said
 
 
+def assign(config: ConfigDict, values: Mapping[str, Any], flag: str) -> None:
+    """Gives keys that are there their values.
+
+    Raises:
+        UserError: a value that a key cannot have; the message begins with `flag`.
+    """
+    for key, value in values.items():
+        try:
+            config.update_from_flattened_dict({key: value})
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UserError(f"{flag}: {key} cannot be {value!r}: {error}") from error
+
+
 def _section(key: str) -> "Section | None":
     """What the name at `key` stands for: `model.name`, `optimizer.schedule.name`, `dataset.batches`, ..."""
     path, _, last = key.rpartition(".")
     if last == "batches":
         return _DATASET if path == "dataset" else None
     return _find(path) if last == "name" else None
+
+
+def is_name(key: str) -> bool:
+    """Whether a key says what its section is of, and so which settings that takes: `model.name`, `dataset.batches`, ..."""
+    return _section(key) is not None
 
 
 def _rename(config: ConfigDict, key: str, name: str) -> list[str]:

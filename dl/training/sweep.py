@@ -7,6 +7,7 @@ Replicas of one program differ in their seeds (`config.replicas`) and their lear
 import ast
 import fcntl
 import itertools
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,9 +19,14 @@ from ml_collections import ConfigDict
 
 from dl.config import flatten
 from dl.errors import Busy, UserError, unknown
+from dl.training import settings
 
 Grid = dict[str, tuple[Any, ...]]  # key of the configuration -> its values
 
+NO_KEYS = {
+    "replicas": "list the seeds, as in --grid='seed=0,1,2'",
+    "deterministic": "it is one for all that a process computes, --config.deterministic",
+}
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -83,31 +89,44 @@ def _literal(text: str) -> Any:
         return text
 
 
-def check(config: ConfigDict, grid: Grid) -> None:
-    """Checks that the grid's keys are the configuration's and its values of the right type.
+def check(config: ConfigDict, grid: Grid) -> list[str]:
+    """Checks that the grid's keys are the configuration's, or those of the names in the grid, and its values of the right type.
+
+    Returns:
+        What the names in the grid make of the settings that the config has for others, a sentence each.
 
     Raises:
         UserError: one is not.
     """
-    known = flatten(config)
-    for key, values in grid.items():
-        if key == "replicas":
-            raise UserError("replicas is no key for the grid: list the seeds, as in --grid='seed=0,1,2'.")
-        if key not in known:
-            raise unknown("key of the configuration in --grid", key, known)
-        for value in values:
-            _set(config.copy_and_resolve_references(), key, value)
+    for key, why in NO_KEYS.items():
+        if key in grid:
+            raise UserError(f"{key} is no key for the grid: {why}.")
+    names = [key for key in grid if settings.is_name(key)]
+    said: dict[str, None] = {}
+    for chosen in _product(grid, names):
+        one = config.copy_and_resolve_references()
+        others = {key: values[0] for key, values in grid.items() if key not in chosen}
+        said |= dict.fromkeys(_prepare(one, {**chosen, **others}))
+        known = flatten(one)
+        for key, values in grid.items():
+            if key not in known:
+                raise unknown("key of the configuration in --grid", key, known)
+            for value in values if key not in chosen else (chosen[key],):
+                settings.assign(one.copy_and_resolve_references(), {key: value}, "--grid")
     if "seed" in grid and config.replicas > 1:
         raise UserError("give the seeds in --grid or --config.replicas, not both.")
     if any(seed < 0 for seed in grid.get("seed", ())):
         raise UserError("seeds must not be negative.")
+    return list(said)
 
 
-def _set(config: ConfigDict, key: str, value: Any) -> None:
+def _prepare(config: ConfigDict, values: Mapping[str, Any]) -> list[str]:
+    """Makes room for these keys, as for flags; see `dl.training.settings.prepare`."""
     try:
-        config.update_from_flattened_dict({key: value})
-    except (TypeError, ValueError) as error:
-        raise UserError(f"--grid: {key} cannot be {value!r}: {error}") from error
+        return settings.prepare(config, {key: str(value) for key, value in values.items()})
+    except UserError as error:
+        names = ", ".join(f"{key}={value}" for key, value in values.items() if settings.is_name(key))
+        raise UserError(f"--grid{' with ' * bool(names)}{names}: {error}") from error
 
 
 def groups(config: ConfigDict, grid: Grid, limit: int) -> list[Group]:
@@ -118,10 +137,10 @@ def groups(config: ConfigDict, grid: Grid, limit: int) -> list[Group]:
     """
     seeds = grid.get("seed") or range(config.seed, config.seed + config.replicas)
     rate_keys = [key for key in grid if _is_rate(key)]
-    settings = [key for key in grid if key not in rate_keys and key != "seed"]
+    others = [key for key in grid if key not in rate_keys and key != "seed"]
     rates = list(_product(grid, rate_keys))
     made = []
-    for shared in _product(grid, settings):
+    for shared in _product(grid, others):
         one = configure(config, Group(shared, ({},), (0,)))
         apart = bool(one.early_stopping.metric or one.best.metric)
         for run in _consecutive(sorted(seeds), limit):
@@ -166,8 +185,8 @@ def configure(config: ConfigDict, group: Group) -> ConfigDict:
         UserError: a value is of the wrong type.
     """
     config = config.copy_and_resolve_references()
-    for key, value in group.settings.items():
-        _set(config, key, value)
+    _prepare(config, {**group.settings, **group.rates[0]})
+    settings.assign(config, group.settings, "--grid")
     for key in group.rates[0]:
         values = [float(rate[key]) for rate in group.rates]
         with config.ignore_type():
@@ -201,7 +220,7 @@ def folder_name(group: Group, grid: Grid) -> str:
     plain = re.sub(r"[^\w.,=+-]+", "_", text).strip("_")
     if plain == text and len(plain) <= 120:
         return plain
-    return f"{plain[:110]}-{sha256(text.encode()).hexdigest()[:8]}"  # else "a b" and "a_b" would share a folder
+    return f"{plain[:110]}-{sha256(os.fsencode(text)).hexdigest()[:8]}"  # else "a b" and "a_b" would share a folder
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from dl.config import completed, differences, flatten
 from dl.errors import Busy, UserError
-from dl.files import read_json
+from dl.files import check_regular, read_json
 from dl.training.events import Events
 from dl.training.json_files import advice, to_json, write_json
 
@@ -239,6 +239,7 @@ def read_metrics(workdir: Path, everything: bool = False) -> list[dict[str, Any]
         UserError: it can't be read.
     """
     path = workdir / "metrics.jsonl"
+    check_regular(path)
     try:
         content = path.read_bytes() if path.exists() else b""
     except OSError as error:

@@ -41,7 +41,7 @@ def frozen_statistics(group: str, is_frozen: Frozen) -> AbstractContextManager[A
 
     Args:
         group: the parameter group of the module that is applied, `model`.
-        is_frozen: of its parameters.
+        is_frozen: path of a parameter -> whether it is frozen.
     """
 
     def intercept(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:

@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from dl.artifacts import Artifact, Table
-from dl.data import pictures
+from dl.data import image_files
 from dl.errors import UserError
 from dl.interop.weights import FOLDER_FILE
 from dl.task import Evaluation, Task, Tree
@@ -52,19 +52,7 @@ def started(task: Task, weights: Weights, reinitialise: str = "", head: Callable
     other = _differences(params, weights.params, new)
     if other:
         new |= set(head()) & set(other)
-    modules = {path.rpartition("/")[0].partition("/")[2] for path in new}  # without the group: variables have none
-    fresh = {path for path in variables if "/".join(path.split("/")[1:-1]) in modules}
-    wrong = {**_differences(params, weights.params, new), **_differences(variables, weights.variables, fresh)}
-    if wrong:
-        more = f", and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
-        raise UserError(
-            f"the weights {weights.source} do not fit the model: {', '.join(list(wrong.values())[:LISTED])}{more}. Give "
-            "others, or have these reinitialised: config.task.reinitialise, a regular expression such as 'model/conv10/.*'."
-        )
-    loaded = [
-        {path: found[path] for path in wanted if path not in skipped}
-        for wanted, found, skipped in ((params, weights.params, new), (variables, weights.variables, fresh))
-    ]
+    loaded = _fitting(params, variables, weights, new)
 
     def init(key: jax.Array) -> tuple[Tree, Tree]:
         made = []
@@ -86,6 +74,25 @@ def started(task: Task, weights: Weights, reinitialise: str = "", head: Callable
     return task._replace(init=init, render=render)
 
 
+def _fitting(
+    params: Mapping[str, Any], variables: Mapping[str, Any], weights: Weights, new: Collection[str]
+) -> list[dict[str, np.ndarray]]:
+    """The weights of the parameters and of the variables, by path, but for the `new` parameters and what belongs to them."""
+    modules = {path.rpartition("/")[0].partition("/")[2] for path in new}  # without the group: variables have none
+    fresh = {path for path in variables if "/".join(path.split("/")[1:-1]) in modules}
+    unfit = {**_differences(params, weights.params, new), **_differences(variables, weights.variables, fresh)}
+    if unfit:
+        more = f", and {len(unfit) - LISTED} more" if len(unfit) > LISTED else ""
+        raise UserError(
+            f"the weights {weights.source} do not fit the model: {', '.join(list(unfit.values())[:LISTED])}{more}. Give "
+            "others, or have these reinitialised: config.task.reinitialise, a regular expression such as 'model/conv10/.*'."
+        )
+    return [
+        {path: found[path] for path in wanted if path not in skipped}
+        for wanted, found, skipped in ((params, weights.params, new), (variables, weights.variables, fresh))
+    ]
+
+
 def _matching(pattern: str, params: Mapping[str, Any]) -> set[str]:
     if not pattern:
         return set()
@@ -103,7 +110,7 @@ def _matching(pattern: str, params: Mapping[str, Any]) -> set[str]:
 
 
 def _differences(wanted: Mapping[str, Any], found: Mapping[str, np.ndarray], new: Collection[str]) -> dict[str, str]:
-    """Path -> what is wrong with it, of those that are not made anew."""
+    """Path -> what is wrong with it, of those that are not reinitialised."""
     out = {}
     for path, leaf in wanted.items():
         if path in new:
@@ -132,7 +139,7 @@ def read(config: ConfigDict, name: str, manual_dir: str | None, group: str = "mo
     """The weights `name`: the workdir of a run, or a file (or converted folder) of weights published for `config.model`.
 
     Args:
-        config: of the task that starts from them.
+        config: configuration of the task that starts from them.
         name: a folder; or a file, from here or in the folder of archives.
         manual_dir: the folder of archives.
         group: the parameter group that a published model fills.
@@ -166,7 +173,7 @@ def _of_file(config: ConfigDict, name: str, manual_dir: str | None, group: str) 
 
     path = Path(name).expanduser()
     if not path.is_dir():
-        path = pictures.find(name, manual_dir, "config.task.weights: the file, or the folder of a run,")
+        path = image_files.find(name, manual_dir, "config.task.weights: the file, or the folder of a run,")
     settings = {key: value for key, value in config.model.to_dict().items() if key != "name"}
     found = classifier.load(path, config.model.name, settings)
     for key, wanted in (("mean", found.mean), ("std", found.std)):

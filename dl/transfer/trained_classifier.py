@@ -20,8 +20,8 @@ def feature_extractor(workdir: str, info: Info) -> FeatureExtractor:
     Images are brought to its size (padded, or resized where it says so) and standardised as it was trained.
 
     Args:
-        workdir: of the run.
-        info: of the images that it will see.
+        workdir: folder of the run.
+        info: description of the images that it will see.
 
     Raises:
         UserError: no such run or checkpoint, or it was not trained on images of these classes and channels.

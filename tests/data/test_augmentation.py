@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from dl.data import augmentation
 from dl.data.augmentation import build, crop, warp
+from dl.data.augmentation.mixing import neighbours
 from dl.errors import UserError
 
 KEY = jax.random.key(0)
@@ -83,9 +84,9 @@ def test_every_example_has_draws_of_its_own_however_the_batch_is_sharded(name):
     assert len({image.tobytes() for image in np.asarray(expected["image"])}) > (1 if name == "flip" else 6)
     np.testing.assert_array_equal(one(KEY, batch)["image"], expected["image"])
     assert not np.array_equal(one(jax.random.key(1), batch)["image"], expected["image"])
-    if name != "mixup":  # each device works on its own examples alone
-        exchanges = ("all-gather", "all-to-all", "all-reduce", "collective-permute")
-        assert not any(f" {exchange}" in eight.as_text() for exchange in exchanges)
+    # Each device works on its own examples alone.
+    exchanges = ("all-gather", "all-to-all", "all-reduce", "collective-permute")
+    assert not any(f" {exchange}" in eight.as_text() for exchange in exchanges)
 
 
 def test_draws_do_not_depend_on_the_batch_size_nor_on_the_other_transforms():
@@ -334,6 +335,14 @@ def test_cutout_overwrites_a_square_clipped_at_the_border(size):
 def test_cutout_fills_with_a_value_a_channel():
     out = augmented({"cutout": {"size": 40, "fill": (0.1, 0.2, 0.3)}}, images())
     np.testing.assert_array_equal(out, np.broadcast_to(np.float32([0.1, 0.2, 0.3]), out.shape))
+
+
+@pytest.mark.parametrize(
+    ("size", "partners"),
+    [(1, [0]), (2, [1, 0]), (6, [1, 0, 3, 2, 5, 4]), (5, [1, 2, 3, 4, 0]), (9, [1, 2, 0, 4, 5, 3, 7, 8, 6])],
+)
+def test_partners_of_mixup_are_neighbours(size, partners):
+    np.testing.assert_array_equal(neighbours(jnp.arange(size)), partners)
 
 
 @pytest.mark.parametrize("per_example", [False, True])

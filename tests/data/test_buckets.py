@@ -41,6 +41,7 @@ def test_every_epoch_has_every_example_once_in_a_bucket_that_holds_it(chosen):
     together = [frozenset(b["index"][b["mask"]].tolist()) for b in batches]
     seen = [together[: steps.steps], together[steps.steps :]]
     assert all(sorted(i for batch in epoch for i in batch) == list(range(50)) for epoch in seen)
+    assert sum(b["mask"].sum() for b in batches) == 100  # rows that fill a batch up do not count
     assert set(seen[0]) != set(seen[1])  # examples that were in a batch are in others in the next epoch
     for batch in batches:
         assert batch["mask"].any()
@@ -139,7 +140,7 @@ def test_lengths_of_the_configuration_are_those_of_every_split(monkeypatch):
 @pytest.mark.parametrize(
     ("made", "chosen", "said"),
     [
-        (Arrays({"x": np.zeros((4, 2))}), {}, r"'buckets' is for examples that differ in length and are in memory"),
+        (Arrays({"x": np.zeros((4, 2))}), {}, r"'buckets' is for examples that differ in length, which these do not"),
         (source(), {"bucket_by": "c"}, r"'c'.*Choices: a, b"),
         (source(), {"tokens_per_batch": -1}, r"tokens_per_batch must be positive, or 0"),
     ],

@@ -1,14 +1,19 @@
 """Crops of images of many sizes: which windows are drawn, what is made of them, and that only seed and step decide."""
 
+import io
+
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from dl import registry
 from dl.data.batches.examples import NumbersAt, examples
-from dl.data.cropping import NUMBERS, Cropped, RandomCrop, central_window, random_crop, random_window, resized
+from dl.data.cropping import NUMBERS, Cropped, RandomCrop, central_window, numbers_of, random_crop, random_window, resized
 from dl.data.load import load
-from dl.dataset import Drawn, Source
+from dl.data.ragged import in_memory, ragged
+from dl.data.resizing import seen_through
+from dl.dataset import Arrays, Dataset, Drawn, Feature, Info, Kind, Source
 from dl.errors import UserError
 
 
@@ -60,6 +65,7 @@ def test_where_no_draw_fits_the_centre_is_taken():
 def test_the_central_window_is_resize_256_and_centre_224():
     assert central_window((256, 256), (224, 224)) == (16, 16, 240, 240)
     assert central_window((512, 1024), (224, 224)) == (288, 32, 736, 480)
+    assert central_window((4, 6), (4, 4)) == (1.25, 0.25, 4.75, 3.75)  # between pixels, where the middle is
     image = np.random.default_rng(0).integers(0, 256, (512, 684, 3), np.uint8)
     small = Image.fromarray(image).resize((342, 256), Image.Resampling.BILINEAR)
     two_steps = np.asarray(small.crop((59, 16, 59 + 224, 240)))
@@ -126,3 +132,152 @@ def test_bad_settings_are_said(folder):
 def test_numbers_do_not_repeat():
     drawn = np.stack([NumbersAt(seed)(p) for seed in (0, 1) for p in range(200)])
     assert drawn.shape == (400, NUMBERS) and len(np.unique(drawn)) == drawn.size
+
+
+SCENE = {
+    "image": Feature(Kind.IMAGE, (16, 32, 1)),
+    "depth": Feature(Kind.IMAGE, (16, 32, 3), image="image"),
+    "classes": Feature(Kind.LABEL_MAP, (16, 32), void=9),
+    "boxes": Feature(Kind.BOXES, (None, 4)),
+    "points": Feature(Kind.POINTS, (2, 2)),
+    "other": Feature(Kind.IMAGE, (16, 32, 1)),
+    "score": Feature(Kind.NUMBER, (2,)),
+}
+
+
+def scene():
+    """Two examples whose image, label map, second image and an image that moves by itself all show the column of each pixel."""
+    columns = np.broadcast_to(np.arange(32, dtype=np.uint8), (2, 16, 32))
+    boxes = [np.float32([[0.25, 0.5, 0.75, 0.75], [0.0, 0.0, 1.0, 0.25], [0.0, 0.0, 0.05, 1.0]]), np.zeros((0, 4), np.float32)]
+    return in_memory(
+        {
+            "image": columns[..., None],
+            "depth": np.repeat(columns[..., None], 3, axis=3),
+            "classes": columns,
+            "boxes": ragged(boxes),
+            "points": np.float32([[[0.5, 0.5], [0.5, 0.2]]] * 2),
+            "other": columns[..., None],
+            "score": np.float32([[0.1, 0.2], [0.3, 0.4]]),
+        }
+    )
+
+
+def test_what_lies_on_a_cropped_image_is_cropped_with_it():
+    """By hand: of 16 x 32 the central 14 x 14 (rows 1 to 14, columns 9 to 22) becomes 7 x 7."""
+    out = Cropped(scene(), (7, 7), features=SCENE).gather(np.arange(2))
+    assert {name: values.shape[1:] for name, values in out.items() if name in SCENE} == {
+        "image": (7, 7, 1),
+        "depth": (7, 7, 3),
+        "classes": (7, 7),
+        "boxes": (3, 4),
+        "points": (2, 2),
+        "other": (7, 7, 1),
+        "score": (2,),
+    }
+    np.testing.assert_array_equal(out["classes"][0], np.tile(np.arange(10, 23, 2), (7, 1)))  # the nearest of two, never a mean
+    # Rows 4 to 12 and columns 16 to 24 of the image, of which 1 to 15 and 9 to 23 are seen; the second has no column left.
+    np.testing.assert_allclose(out["boxes"][0, 0], [3 / 14, 7 / 14, 11 / 14, 1.0], atol=1e-6)
+    np.testing.assert_array_equal(out["boxes"][0, 1:], np.zeros((2, 4)))
+    np.testing.assert_array_equal(out["boxes_length"], [3, 0])
+    np.testing.assert_allclose(out["points"][0], [[0.5, 0.5], [-1, -1]], atol=1e-6)
+    np.testing.assert_array_equal(out["score"], scene().features["score"])
+    np.testing.assert_array_equal(out["depth"], out["image"].repeat(3, axis=3))
+
+
+def test_a_random_window_is_the_same_for_all_that_lies_on_the_image_and_another_for_another_image():
+    source = Cropped(scene(), (8, 8), RandomCrop(scale=(0.1, 0.5)), SCENE)
+    numbers = np.stack([NumbersAt(4)(position) for position in range(40)])
+    out = source.draw(np.zeros(40, int), numbers)
+    np.testing.assert_array_equal(out["depth"], out["image"].repeat(3, axis=3))
+    assert abs(out["classes"].astype(int) - out["image"][..., 0]).max() <= 2  # the same columns, nearest and interpolated
+    assert (out["other"] != out["image"]).any((1, 2, 3)).sum() > 35
+    for row, drawn in enumerate(numbers):
+        window = random_window((16, 32), source.crop, drawn)
+        whole = scene().gather(np.array([0]))
+        for name in ("boxes", "points", "classes"):
+            expected = seen_through(SCENE[name], whole[name][0], window, (16, 32), (8, 8))
+            np.testing.assert_array_equal(out[name][row], expected)
+        other = random_window((16, 32), source.crop, numbers_of(drawn, 1))
+        np.testing.assert_array_equal(out["other"][row], resized(whole["other"][0], other, (8, 8)))
+    first = numbers[0]
+    assert numbers_of(first, 0) is first and not np.isin(numbers_of(first, 1), first).any()
+
+
+def test_files_are_cropped_with_what_lies_on_them_upright_or_turned():
+    """Of a file that says the bytes of its images: the same as of the decoded image."""
+
+    class OneFile:
+        resident, channels = False, 1
+
+        def __init__(self, orientation):
+            self.whole = scene().gather(np.array([0]))
+            pixels, exif, file = self.whole["image"][0], Image.Exif(), io.BytesIO()
+            exif[0x0112] = orientation
+            stored = pixels[::-1, ::-1] if orientation == 3 else pixels
+            Image.fromarray(np.ascontiguousarray(stored[..., 0])).save(file, "PNG", exif=exif)
+            self.content = file.getvalue()
+
+        def __len__(self):
+            return 1
+
+        def gather(self, indices):
+            return {name: values[indices] for name, values in self.whole.items()}
+
+        def encoded(self, index):
+            return self.content, "one.png"
+
+        def rest(self, index):
+            return {name: values[0] for name, values in self.whole.items() if name not in ("image", "depth", "other")}
+
+    features = {name: SCENE[name] for name in ("image", "classes", "boxes", "points", "score")}
+    numbers = NumbersAt(2)(0)[None]
+    expected = Cropped(scene(), (7, 5), RandomCrop(), SCENE)
+    for orientation in (1, 3):
+        source = Cropped(OneFile(orientation), (7, 5), RandomCrop(), features)
+        for found, wanted in (
+            (source.gather(np.array([0])), expected.gather(np.array([0]))),
+            (source.draw(np.array([0]), numbers), expected.draw(np.array([0]), numbers)),
+        ):
+            assert set(found) == {*features, "boxes_length"}
+            for name, values in found.items():
+                np.testing.assert_array_equal(values, wanted[name], err_msg=name)
+
+
+def test_a_label_map_of_another_size_than_its_image_is_said():
+    arrays = Arrays({"image": np.zeros((1, 8, 8, 3), np.uint8), "classes": np.zeros((1, 8, 9), np.uint8)})
+    with pytest.raises(UserError, match=r"'classes' is of the size \(8, 9\) and its image of \(8, 8\)"):
+        Cropped(arrays, (4, 4), features=SCENE).gather(np.array([0]))
+
+
+def test_float_images_of_three_channels_are_cropped():
+    image = np.random.default_rng(0).random((1, 8, 8, 3)).astype(np.float32)
+    source = Cropped(Arrays({"image": image}), (7, 7))
+    np.testing.assert_allclose(
+        source.gather(np.array([0]))["image"][..., 1:2],
+        Cropped(Arrays({"image": image[..., 1:2]}), (7, 7)).gather(np.array([0]))["image"],
+    )
+
+
+def test_the_configuration_crops_all_kinds(monkeypatch):
+    own = Dataset(Info("own", SCENE), {"train": scene()})
+    monkeypatch.setitem(registry.public("dl.data.sources"), "own", lambda *_: own)
+    made = load(ConfigDict({"name": "own", "splits": {"train": "train"}, "size": (7, 7), "fit": "crop"}))
+    assert made.info.shapes["classes"] == (7, 7) and made.info.shapes["boxes"] == (None, 4)
+    batch = made.splits["train"].gather(np.array([1, 0]))
+    assert batch["boxes"].shape == (2, 3, 4) and batch["boxes_length"].tolist() == [0, 3]
+    assert made.splits["train"].ragged["boxes"].sizes.tolist() == [3, 0]
+
+
+@pytest.mark.parametrize(("value", "fine"), [(4, True), (255, True), (5, False), (-1, False)])
+def test_a_label_map_holds_classes_or_void_and_an_example_that_does_not_is_named(monkeypatch, value, fine):
+    maps = np.zeros((1030, 2, 3), np.int32)
+    maps[1027, 1, 2] = value
+    features = {"classes": Feature(Kind.LABEL_MAP, (2, 3), num_classes=5)}
+    own = Dataset(Info("own", features), {"train": Arrays({"classes": maps})})
+    monkeypatch.setitem(registry.public("dl.data.sources"), "own", lambda *_: own)
+    config = ConfigDict({"name": "own", "splits": {"train": "train"}})
+    if fine:
+        assert len(load(config).splits["train"]) == 1030
+        return
+    with pytest.raises(UserError, match=rf"classes {value} of example 1027 .* 5 classes, 0 to 4, and 255 is void"):
+        load(config)

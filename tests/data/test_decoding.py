@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dl.data import decoding, pictures
+from dl.data import decoding, image_files
 from dl.data.batches.examples import NumbersAt
 from dl.data.cropping import Cropped, RandomCrop, random_window
 from dl.data.decoding import MAX_BYTES, contents, decoded, shape_of
@@ -73,7 +73,7 @@ def test_every_kind_of_file_has_the_pixels_of_the_plain_way(mode, kind, tmp_path
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_only_training_reads_a_jpeg_at_a_fraction_and_the_difference_is_small(orientation, tmp_path):
     """A photograph of 427x640, its windows 4 times as large as the view or more: decoded at a half or a quarter."""
-    photograph = Image.fromarray((pictures.read("flower") * 255).astype(np.uint8))
+    photograph = Image.fromarray((image_files.read("flower") * 255).astype(np.uint8))
     exif = Image.Exif()
     exif[0x0112] = orientation
     photograph.save(tmp_path / "a.jpg", quality=92, exif=exif)
@@ -110,9 +110,9 @@ def test_other_formats_are_refused_whatever_the_file_is_called(kind, tmp_path, m
     path.parent.mkdir()
     path.write_bytes(file.getvalue() or (EPS if kind == "EPS" else b"no image"))
     refused = r"a\.png can't be decoded \(not an image in JPEG, PNG, PNM or BMP\); mend or replace it\.$"
-    for read in (pictures.read, pictures.read_labels, lambda name, *_: decoded(contents(path), 3, name)):
+    for read in (image_files.read, image_files.read_labels, lambda name, *_: decoded(contents(path), 3, name)):
         with pytest.raises(UserError, match=refused):
-            read(str(path), (16, 16)) if read is pictures.read_labels else read(str(path))
+            read(str(path), (16, 16)) if read is image_files.read_labels else read(str(path))
     (tmp_path / "dog").mkdir()
     Image.new("RGB", (16, 16)).save(tmp_path / "dog" / "b.png")
     from ml_collections import ConfigDict
@@ -127,9 +127,9 @@ def test_pixels_are_counted_before_they_are_decoded(side, tmp_path, recwarn):
     content[16:24] = struct.pack(">II", side, side)
     content[29:33] = struct.pack(">I", zlib.crc32(bytes(content[12:29])))
     (tmp_path / "a.png").write_bytes(content)
-    decoding._without_warning.cache_clear()  # pytest sets the filters of warnings anew for every test
+    decoding._without_warning.cache_clear()  # pytest resets the filters of warnings for every test
     too_large = r"a\.png has too many pixels.*: at most 50 million are decoded; make it smaller or remove it\.$"
-    for read in (lambda: pictures.read(str(tmp_path / "a.png")), lambda: shape_of(tmp_path / "a.png")):
+    for read in (lambda: image_files.read(str(tmp_path / "a.png")), lambda: shape_of(tmp_path / "a.png")):
         with pytest.raises(UserError, match=too_large):
             read()
     with pytest.raises(UserError, match=too_large):
@@ -140,7 +140,7 @@ def test_pixels_are_counted_before_they_are_decoded(side, tmp_path, recwarn):
 def test_a_file_larger_than_any_image_is_not_read(tmp_path):
     with (tmp_path / "a.png").open("wb") as file:
         file.truncate(MAX_BYTES + 1)  # a hole: it takes no room
-    for read in (lambda: contents(tmp_path / "a.png"), lambda: pictures.read(str(tmp_path / "a.png"))):
+    for read in (lambda: contents(tmp_path / "a.png"), lambda: image_files.read(str(tmp_path / "a.png"))):
         with pytest.raises(UserError, match=r"has 512 MiB, more than the 512 that are read"):
             read()
 

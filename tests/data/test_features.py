@@ -50,7 +50,7 @@ def test_images_alone_are_standardised_whatever_others_look_like():
 
 
 def test_all_kinds_go_through_the_pipeline_together():
-    """Training and evaluation batches of a set with boxes of any number: moved with their image, padded, masked."""
+    """Training and evaluation batches of a dataset with boxes of any number: moved with their image, padded, masked."""
     count = 6
     boxes = [np.tile(np.float32([0.0, 0.0, 0.5, 0.25]), (number % 3, 1)) for number in range(count)]
     image = np.zeros((count, 8, 8, 1), np.uint8)

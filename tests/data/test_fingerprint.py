@@ -17,7 +17,7 @@ from dl.data import fingerprint as module
 from dl.data.fingerprint import fingerprint
 from dl.data.load import load
 from dl.data.ragged import RaggedArrays, ragged
-from dl.data.slicing import View
+from dl.data.slicing import Slices
 from dl.data.sources.celeba import Zipped
 from dl.dataset import Arrays
 from dl.errors import UserError
@@ -112,9 +112,9 @@ def test_members_of_a_zip_count_and_nothing_is_decoded(tmp_path):
     assert marks[0] != marks[1]
 
 
-def test_a_view_of_arrays_counts_by_its_sample():
+def test_slices_of_arrays_count_by_its_sample():
     base, other = arrays(), arrays(label=np.zeros(300, np.int32))
-    views = [View([(a, 10, 20), (b, 0, 5)]) for a, b in ((base, base), (base, other), (other, base))]
+    views = [Slices([(a, 10, 20), (b, 0, 5)]) for a, b in ((base, base), (base, other), (other, base))]
     assert len({fingerprint({"train": view}) for view in views}) == 3
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dl.data.augmentation import build, crop, warp
-from dl.data.augmentation.geometry import moved, nearest, with_masks
+from dl.data.augmentation.geometry import Geometry, grid, moved, nearest, with_masks
 from dl.dataset import Feature, Kind, together
 from dl.errors import UserError
 
@@ -65,8 +65,8 @@ def test_a_shift_leaves_void_at_the_rim_clips_boxes_and_drops_what_has_gone():
     np.testing.assert_array_equal(one(shift, start, "classes", labels), expected)
     boxes = np.float32([[0.125, 0.5, 0.75, 1.0], [0.0, 0.0, 0.25, 0.3]])  # the second lies in what is lost
     np.testing.assert_allclose(one(shift, start, "boxes", boxes), [[0, 0.2, 0.5, 0.7], [0, 0, 0, 0]], atol=1e-6)
-    points = np.float32([[0.5, 0.5], [0.2, 0.5]])
-    np.testing.assert_allclose(one(shift, start, "points", points), [[0.25, 0.2], [-1, -1]], atol=1e-6)
+    points = np.float32([[0.5, 0.5], [0.2, 0.5], [1.1, 0.5]])  # the last was outside, and is none inside either
+    np.testing.assert_allclose(one(shift, start, "points", points), [[0.25, 0.2], [-1, -1], [-1, -1]], atol=1e-6)
 
 
 def test_a_quarter_turn_of_a_box_is_the_turned_box():
@@ -80,6 +80,32 @@ def test_a_quarter_turn_of_a_box_is_the_turned_box():
     np.testing.assert_allclose(got, [[0.1, 0.1, 0.8, 0.4], [0, 0, 0, 0]], atol=1e-5)
     labels = np.arange(100, dtype=np.int32).reshape(square)
     np.testing.assert_array_equal(one(geometry, [drawn], "classes", labels, square), np.rot90(labels))
+
+
+def test_a_line_is_no_box_and_stays_none_when_it_is_turned():
+    """Turned by 45 degrees the rectangle around a line has an area, and so has one whose corners are exchanged."""
+    drawn = (warp.inverse_matrix(*(jnp.float32(v) for v in (45.0, 1.0, 1.0, 0.0))), jnp.zeros(2))
+    lines = np.float32([[0.5, 0.3, 0.5, 0.7], [0.6, 0.6, 0.4, 0.4]])
+    np.testing.assert_array_equal(
+        one(warp.resampled([warp.affine()], 0.0), [drawn], "boxes", lines, (10, 10)), np.zeros((2, 4))
+    )
+
+
+def test_a_box_is_around_all_of_a_bent_outline():
+    """Columns move by 2 of 10 pixels to the right in the middle of the height, and not at all at its ends."""
+
+    def bent(drawn, places, shape):
+        row, column = places
+        return jnp.stack([row, column + 2 * (1 - (2 * (row + 0.5) / shape[0] - 1) ** 2)])
+
+    def turned(drawn, places, shape):
+        return bent(drawn, places[::-1], shape)[::-1]
+
+    boxes = np.float32([[0.0, 0.2, 1.0, 0.4]])
+    for targets, order in ((bent, [0, 1, 2, 3]), (turned, [1, 0, 3, 2])):
+        geometry = Geometry(lambda key, shape: (), lambda drawn, image: image, lambda drawn, shape: grid(shape), targets)
+        moved_ = one(geometry, (), "boxes", boxes[:, order], (10, 10))
+        np.testing.assert_allclose(moved_, np.float32([[0.0, 0.2, 1.0, 0.6]])[:, order], atol=1e-6)
 
 
 def test_a_crop_that_enlarges_moves_what_lies_in_its_window():

@@ -13,7 +13,7 @@ from PIL import Image
 from dl.data import decoding
 from dl.data.fingerprint import fingerprint
 from dl.data.load import load
-from dl.data.slicing import View
+from dl.data.slicing import Slices
 from dl.data.sources import imagenet
 from dl.data.streaming import Readers, Streamed
 from dl.dataset import column_of
@@ -23,7 +23,7 @@ WNIDS = ("n02119789", "n01440764", "n03000684", "n01531178")  # in the devkit's 
 TRUTH = (3, 1, 1, 4, 2)
 
 
-def picture(seed, mode="RGB"):
+def image(seed, mode="RGB"):
     rng = np.random.default_rng(seed)
     channels = {"RGB": 3, "L": 1, "CMYK": 4}[mode]
     pixels = rng.integers(0, 256, (20 + seed % 7, 30 - seed % 5, channels), np.uint8)
@@ -56,13 +56,13 @@ def archives(tmp_path, monkeypatch):
             with tarfile.open(fileobj=inner, mode="w") as tar:
                 for i in range(2 + number % 2):
                     name = f"{wnid}_{i}.JPEG"
-                    images[name] = picture(10 * number + i, ("RGB", "L", "CMYK")[i % 3])
+                    images[name] = image(10 * number + i, ("RGB", "L", "CMYK")[i % 3])
                     add(tar, name, images[name])
             add(outer, f"{wnid}.tar", inner.getvalue())
     with tarfile.open(folder / "ILSVRC2012_img_val.tar", "w") as tar:
         for i in (3, 1, 5, 2, 4):  # in any order: the labels go by name
             name = f"ILSVRC2012_val_0000000{i}.JPEG"
-            images[name] = picture(100 + i)
+            images[name] = image(100 + i)
             add(tar, name, images[name])
     kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
     rows = [(i, wnid, "a thing") for i, wnid in enumerate(WNIDS, 1)] + [(1001, "n00001740", "a group")]
@@ -143,7 +143,7 @@ def test_labels_and_stored_bytes_without_decoding(archives, monkeypatch):
     assert column_of(source, "alphabet") is None
     name = source.source.source.index.names[2]
     assert source.stored(np.array([2])) == [f"{name} {labels[2]} ".encode() + images[name]]
-    assert fingerprint({"train": source}) == expected != fingerprint({"train": View([(source, 1, len(source))])})
+    assert fingerprint({"train": source}) == expected != fingerprint({"train": Slices([(source, 1, len(source))])})
 
 
 def test_what_a_tar_claims_is_not_believed(archives):

@@ -41,7 +41,7 @@ def test_sizes_and_disjoint_alphabets(splits):
 
 
 def test_drawers_are_those_of_the_file_names(splits, shared_data):
-    """The .npz holds [character, drawer]; the same pictures come back by label and drawer."""
+    """The .npz holds [character, drawer]; the same images come back by label and drawer."""
     with np.load(shared_data / "omniglot" / "images_evaluation.npz") as file:
         images = file["images"]
     got = splits["koch_test"]

@@ -15,7 +15,7 @@ from dl.data.identities import feature_of, identities, sample_pairs
 from dl.data.load import load
 from dl.data.pipeline import fetch, standardise
 from dl.data.resizing import Mapped, fitting
-from dl.data.slicing import View
+from dl.data.slicing import Slices
 from dl.data.sources import folder
 from dl.dataset import Arrays, Feature, Kind
 from dl.errors import UserError
@@ -108,9 +108,9 @@ def test_both_sides_are_standardised_and_augmented_apart():
     assert noisy["same"].dtype == bool
 
 
-def test_labels_are_found_below_views_and_resizing():
+def test_labels_are_found_below_slices_and_resizing():
     data = source()
-    view = View([(data, 10, 20), (data, 0, 5)])
+    view = Slices([(data, 10, 20), (data, 0, 5)])
     np.testing.assert_array_equal(feature_of(view, "label"), np.r_[data.features["label"][10:20], data.features["label"][:5]])
     np.testing.assert_array_equal(feature_of(Mapped(data, fitting((2, 2), "pad")), "alphabet"), data.features["alphabet"])
 
@@ -147,14 +147,14 @@ def test_a_source_that_does_not_know_its_columns_is_read_once():
         def gather(self, indices):
             return {"image": np.zeros((len(indices), 1, 1, 1), np.uint8), "label": indices % 7}
 
-    view = View([(Slow(), 5, 20), (source(), 0, 3)])
+    view = Slices([(Slow(), 5, 20), (source(), 0, 3)])
     np.testing.assert_array_equal(feature_of(view, "label"), np.r_[np.arange(5, 20) % 7, 0, 1, 2])
     with pytest.raises(UserError, match="'alphabet'"):
         feature_of(view, "alphabet")  # one of the two has it
 
 
 def test_pairs_of_two_classes_of_two():
-    """The smallest set there is: all of its 4 similar and 8 dissimilar ordered pairs come up."""
+    """The smallest dataset there is: all of its 4 similar and 8 dissimilar ordered pairs come up."""
     raw = np.random.Philox(0).random_raw(6 * 500).reshape(-1, 6)
     left, right, same = sample_pairs(identities(np.array([7, 9, 7, 9])), 1.0, raw)
     assert len({(a, b) for a, b in zip(left[same], right[same], strict=True)}) == 4

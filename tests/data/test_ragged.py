@@ -21,10 +21,9 @@ def test_examples_are_padded_and_their_lengths_stand_beside_them():
     assert length.dtype == np.int32
 
 
-def test_lengths_are_the_least_that_holds_and_the_longest_are_cut_and_counted():
+def test_lengths_are_the_least_that_holds_and_the_longest_are_cut():
     found = ragged(WORDS, lengths=(1, 3, 4), fill=-1)
     assert [found.length_for(np.array(rows)) for rows in ([2], [1, 2], [0, 2], [0, 3])] == [1, 1, 3, 4]
-    assert found.cut == 1
     padded, length = found.gather(np.array([3, 2]), found.length_for(np.array([3, 2])))
     np.testing.assert_array_equal(padded, [[5, 6, 7, 8], [4, -1, -1, -1]])
     np.testing.assert_array_equal(length, [4, 1])

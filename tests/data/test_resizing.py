@@ -50,6 +50,20 @@ def test_padding_moves_boxes_and_surrounds_label_maps_by_void():
     assert out["vectors"].shape == (2, 4, 6, 1) and out["label"].tolist() == [0, 1]
 
 
+def test_an_odd_remainder_goes_to_the_bottom_and_the_right():
+    """From 4 x 6 to 7 x 11: a row above, two below; two columns to the left, three to the right."""
+    out = after(fitting((7, 11), "pad"))
+    np.testing.assert_array_equal(out["classes"][:, 1:5, 2:8], source().features["classes"])
+    np.testing.assert_array_equal(out["image"][..., 0], np.where(out["classes"] == 255, 0, out["classes"]))
+    np.testing.assert_allclose(out["boxes"][0, 0], [2 / 7, 5 / 11, 4 / 7, 8 / 11], atol=1e-6)
+
+
+def test_a_point_that_was_none_is_none():
+    outside = np.float32([[1.05, 0.5], [0.5, -0.1], [1.0, 1.0]])
+    found = seen_through(FEATURES["points"], outside, (-3.0, -2.0, 9.0, 6.0), (4, 6), (8, 12))
+    np.testing.assert_allclose(found, [[-1, -1], [-1, -1], [0.75, 0.75]])
+
+
 def test_resizing_takes_the_nearest_label_and_leaves_fractions():
     out = after(fitting((8, 12), "resize"))
     np.testing.assert_array_equal(out["classes"][0], LABELS.repeat(2, 0).repeat(2, 1))

@@ -7,7 +7,7 @@ from PIL import Image
 from dl.config import base
 from dl.data.load import load
 from dl.data.resizing import Mapped, changed, check_size, cutting, fit_images, fitting
-from dl.data.slicing import View, names_in, resolve, take
+from dl.data.slicing import Slices, names_in, resolve, take
 from dl.dataset import Arrays
 from dl.errors import UserError
 
@@ -65,12 +65,12 @@ class Unbuffered(Arrays):
     resident = False
 
 
-def test_views_give_what_arrays_give():
+def test_slices_give_what_arrays_give():
     rng = np.random.default_rng(0)
     arrays = {name: {"x": rng.normal(size=(n, 2)), "label": np.arange(n)} for name, n in LENGTHS.items()}
     spec = "train[5:20]+test+train[:3]"
     resident = take(spec, {name: Arrays(values) for name, values in arrays.items()})
-    view = View([(Unbuffered(arrays[name]), start, stop) for name, start, stop in resolve(spec, LENGTHS)])
+    view = Slices([(Unbuffered(arrays[name]), start, stop) for name, start, stop in resolve(spec, LENGTHS)])
     assert len(resident) == len(view) == 15 + 55 + 3 and not view.resident
     rows = np.array([72, 0, 14, 15, 69, 70, 3, 3])
     for name in ("x", "label"):

@@ -1,4 +1,4 @@
-"""Published sets: counts and statistics as published, every way of reading them the same, and what is said of bad files."""
+"""Published datasets: counts and statistics as published, every way of reading them the same, and what is said of bad files."""
 
 import functools
 import gzip
@@ -81,7 +81,7 @@ def test_usps_counts_by_class_as_in_its_info_file(shared_data):
 
 
 def test_omniglot_zips_agree_with_the_arrays(shared_data):
-    """The small zips are parts of the background set: their pictures, characters and alphabets are in it."""
+    """The small zips are parts of the background set: their images, characters and alphabets are in it."""
     config = settings("omniglot", test="small1")
     config.splits.more = "small2"
     dataset = load(config, manual_dir=str(shared_data))
@@ -102,8 +102,8 @@ def test_omniglot_zip_names_match_the_table(shared_data):
         with zipfile.ZipFile(shared_data / "omniglot" / f"images_background_small{number}.zip") as file:
             for name in file.namelist():
                 if name.endswith(".png"):
-                    _, alphabet, character, picture = name.split("/")
-                    assert omniglot.CHARACTERS[int(picture[:4]) - 1] == (alphabet, int(character[-2:]) - 1)
+                    _, alphabet, character, image = name.split("/")
+                    assert omniglot.CHARACTERS[int(image[:4]) - 1] == (alphabet, int(character[-2:]) - 1)
 
 
 def test_omniglot_has_1623_characters_of_50_alphabets():
@@ -290,10 +290,10 @@ def test_omniglot_prepared_from_zips(publish, tmp_path):
             for label in (1200, 3) if split == "test" else (3, 900):
                 alphabet, number = omniglot.CHARACTERS[label]
                 for drawer in (1, 2):
-                    picture = io.BytesIO()
-                    Image.fromarray(rng.integers(0, 2, (105, 105), np.uint8) * 255).convert("1").save(picture, "png")
+                    png = io.BytesIO()
+                    Image.fromarray(rng.integers(0, 2, (105, 105), np.uint8) * 255).convert("1").save(png, "png")
                     stem = f"{name[:-4]}/{alphabet}/character{number + 1:02d}/{label + 1:04d}_{drawer:02d}.png"
-                    file.writestr(stem, picture.getvalue())
+                    file.writestr(stem, png.getvalue())
         files[name] = packed.getvalue()
     manual_dir = publish("omniglot", files)
     parsed = load(settings("omniglot"), manual_dir=manual_dir)

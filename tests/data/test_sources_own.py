@@ -198,8 +198,8 @@ def test_npz_that_is_none(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(UserError, match=r"not a readable \.npz"):
         load(settings("npz", tmp_path / "a.npz"))
-    np.savez(tmp_path / "b.npz", pictures=np.zeros(3))
-    with pytest.raises(UserError, match=r"needs the arrays image and label, .* it holds pictures"):
+    np.savez(tmp_path / "b.npz", images=np.zeros(3))
+    with pytest.raises(UserError, match=r"needs the arrays image and label, .* it holds images"):
         load(settings("npz", tmp_path / "b.npz"))
 
 
@@ -216,7 +216,7 @@ def test_labels_out_of_range(tmp_path, arrays, wrong):
 
 @pytest.fixture
 def make_builder(tmp_path):
-    """Prepare a small set of one's own as ArrayRecord; the images of example i are filled with i."""
+    """Prepare a small dataset of one's own as ArrayRecord; the images of example i are filled with i."""
     import tensorflow_datasets as tfds
 
     def prepare(shape, sizes):

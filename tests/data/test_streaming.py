@@ -18,7 +18,10 @@ from dl.data.load import load
 from dl.data.order import example_indices
 from dl.data.sources.folder import Files
 from dl.data.streaming import Readers, Streamed, processors
+from dl.data.workers import Worker
 from dl.errors import UserError
+from dl.training.workdir import read_metrics
+from tests.training.tasks import experiment, run, settings
 
 
 @pytest.fixture
@@ -139,6 +142,31 @@ def test_workers_stay_between_streams_and_end_with_their_readers(files):
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert process.poll() == 0
+
+
+def test_a_run_with_replicas_and_evaluations_starts_its_workers_once(tmp_path, monkeypatch):
+    made = []
+
+    class Counted(Worker):
+        def __init__(self):
+            made.append(self)
+            super().__init__()
+
+    monkeypatch.setattr(streaming, "Worker", Counted)
+    for number in range(8):
+        path = tmp_path / "images" / ("train" if number < 5 else "validation") / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 30 * number).save(path)
+    config = settings(steps=6, batch_size=4, eval_every=2, eval_batch_size=2, replicas=2, checkpoint_every=0)
+    with config.dataset.unlocked():
+        config.dataset.update(name="folder", path=str(tmp_path / "images"), channels=1, memory_limit=0, workers=1)
+        config.dataset.splits = {"train": "train", "validation": "validation"}
+    chosen = experiment("classifier", config, dataset=load(config.dataset))
+    assert not chosen.dataset.splits["train"].resident
+    run(chosen, tmp_path / "run")
+    lines = [(line["step"], line["split"]) for line in read_metrics(tmp_path / "run") if line["split"] != "train"]
+    assert lines == [(2, "validation"), (4, "validation"), (6, "validation")]
+    assert len(made) == 1
 
 
 def test_a_worker_outlives_neither_the_end_nor_a_kill_of_its_program(files):

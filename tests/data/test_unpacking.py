@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from dl.data import decoding, pictures
+from dl.data import decoding, image_files
 from dl.data.load import load
-from dl.data.sources import archives, builders, unpacking
+from dl.data.sources import archives, records, unpacking
 from dl.errors import UserError
 
 LIMIT = 1 << 20
@@ -97,13 +97,13 @@ def test_zip_bombs(tmp_path, little_memory):
             unpacking.zip_member(file, "one", LIMIT)
 
 
-def test_a_picture_in_a_zip_is_bounded_too(tmp_path, little_memory, monkeypatch):
+def test_an_image_in_a_zip_is_bounded_too(tmp_path, little_memory, monkeypatch):
     monkeypatch.setattr(decoding, "MAX_BYTES", LIMIT)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file, file.open("one.png", "w") as member:
         for _ in range(64):
             member.write(bytes(LIMIT))
     with pytest.raises(UserError, match=r"can't be read: its member 'one.png' has 67,108,864 bytes"):
-        pictures.read(str(tmp_path / "a.zip" / "one.png"))
+        image_files.read(str(tmp_path / "a.zip" / "one.png"))
 
 
 def test_the_treebanks_archive_holds_the_published_texts_or_is_refused(tmp_path, little_memory):
@@ -143,5 +143,5 @@ def test_kept_arrays_that_are_damaged_count_as_none(tmp_path, damage):
         return {"a": np.arange(3)}
 
     for _ in range(2):
-        assert builders.decoded_once(path, "right", decode)["a"].tolist() == [0, 1, 2]
+        assert records.decoded_once(path, "right", decode)["a"].tolist() == [0, 1, 2]
     assert len(made) == 1

@@ -1,4 +1,4 @@
-"""The first layer's weights as pictures."""
+"""The first layer's weights as images."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_of_several_the_first_by_number():
     [
         ({}, (8, 8, 1)),
         ({"embedding": {"embedding": np.zeros((100, 16))}}, (8, 8, 1)),
-        ({"conv": conv(1, 1, 3, 8)}, (8, 8, 3)),  # one pixel is no picture
+        ({"conv": conv(1, 1, 3, 8)}, (8, 8, 3)),  # one pixel is no image
         ({"conv": conv(3, 3, 2, 8)}, (8, 8, 2)),  # two channels are no colour
         ({"dense": dense(64, 10)}, (64,)),
     ],

@@ -6,14 +6,14 @@ import pytest
 
 from dl.dataset import labelled_images
 from dl.evaluation.feature_extractor import FeatureExtractor
-from dl.evaluation.generated_images import View
+from dl.evaluation.generated_images import GeneratedImages
 
 INFO = labelled_images("pixels", (1, 1, 1), 3)
 
 
 def view(**changes):
     extractor = FeatureExtractor("frechet", lambda images: (images.reshape(len(images), -1), None))
-    return View(INFO, extractor, np.float32([0.25]), np.float32([0.5]), **changes)
+    return GeneratedImages(INFO, extractor, np.float32([0.25]), np.float32([0.5]), **changes)
 
 
 def pixels(values):

@@ -358,6 +358,8 @@ def test_the_program_prints_json():
         "steps": 40,
         "objectives": ["classify"],
         "stream": "train",
+        "examples": 32,
+        "shapes": 1,
         "flops_per_step": 0,
     }
     assert len(found["sharding"]) == 12

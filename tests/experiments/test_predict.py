@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from dl.data import pictures
+from dl.data import image_files
 from dl.data.class_names import read_class_names
 from dl.errors import UserError
 from dl.interop import classifier, published, weights
@@ -46,14 +46,14 @@ def colours(path, mode, size=(60, 40)):
     small = rng.integers(0, 256, (2, 2, 3), np.uint8)
     if mode in ("L", "I;16", "LA", "1"):
         small[...] = small[..., :1] if mode != "1" else (small[..., :1] > 127) * np.uint8(255)
-    picture = Image.fromarray(small).resize(size, Image.Resampling.NEAREST)
+    image = Image.fromarray(small).resize(size, Image.Resampling.NEAREST)
     if mode == "I;16":
-        picture = Image.fromarray(np.asarray(picture)[..., 0].astype(np.uint16) * 257)
+        image = Image.fromarray(np.asarray(image)[..., 0].astype(np.uint16) * 257)
     elif mode == "P":
-        picture = picture.quantize(8)
+        image = image.quantize(8)
     elif mode != "RGB":
-        picture = picture.convert(mode)
-    picture.save(path)
+        image = image.convert(mode)
+    image.save(path)
     return Image.fromarray(small).resize(size, Image.Resampling.NEAREST)
 
 
@@ -61,7 +61,7 @@ def colours(path, mode, size=(60, 40)):
     ("mode", "suffix"),
     [("I;16", "png"), ("P", "png"), ("RGBA", "png"), ("LA", "png"), ("L", "png"), ("1", "png"), ("CMYK", "jpg")],
 )
-def test_pictures_of_every_mode_are_the_same_pictures(tmp_path, net, mode, suffix):
+def test_images_of_every_mode_are_the_same_images(tmp_path, net, mode, suffix):
     plain = colours(tmp_path / f"other.{suffix}", mode)
     if suffix == "jpg":  # which loses a little
         plain = Image.open(tmp_path / "other.jpg").convert("RGB")
@@ -72,7 +72,7 @@ def test_pictures_of_every_mode_are_the_same_pictures(tmp_path, net, mode, suffi
 
 
 def test_probabilities_are_the_network_s(tmp_path, net):
-    """Softmax of the scores of the middle of the picture, the likeliest first."""
+    """Softmax of the scores of the middle of the image, the likeliest first."""
     import jax
 
     plain = colours(tmp_path / "a.png", "RGB")
@@ -87,10 +87,12 @@ def test_probabilities_are_the_network_s(tmp_path, net):
 
 
 @pytest.mark.parametrize(("shape", "side"), [((7, 3), 24), ((300, 10), 24), ((24, 24), 24)])
-def test_the_middle_is_cut_out_of_pictures_of_any_shape(shape, side):
-    picture = np.full((*shape, 3), [1.0, 0.5, 0.0], np.float32)
-    np.testing.assert_allclose(pictures.central(picture, (side, side, 3), 28), np.full((side, side, 3), [1, 0.5, 0]), atol=1e-6)
-    grey = pictures.central(picture, (side, side, 1), 28)
+def test_the_middle_is_cut_out_of_images_of_any_shape(shape, side):
+    image = np.full((*shape, 3), [1.0, 0.5, 0.0], np.float32)
+    np.testing.assert_allclose(
+        image_files.central(image, (side, side, 3), 28), np.full((side, side, 3), [1, 0.5, 0]), atol=1e-6
+    )
+    grey = image_files.central(image, (side, side, 1), 28)
     np.testing.assert_allclose(grey, np.full((side, side, 1), 0.299 + 0.587 / 2), atol=1e-6)
 
 
@@ -107,8 +109,8 @@ def test_class_names(tmp_path):
         read_class_names(path, 3)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"0" * 30])
-def test_what_is_no_picture(tmp_path, net, content):
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + b"0" * 30])
+def test_what_is_no_image(tmp_path, net, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(UserError, match="a.png can't be decoded"):
         predict(net, [str(tmp_path / "a.png")])
@@ -160,18 +162,18 @@ def test_settings_of_the_model(folder):
 
 
 def test_programs_from_file_to_file_to_prediction(tmp_path, folder):
-    """A file without a record, of torchvision's names, into a folder; then what it says of a picture, in JSON."""
+    """A file without a record, of torchvision's names, into a folder; then what it says of an image, in JSON."""
     weights.write(tmp_path / "net.npz", weights.read(folder / "weights.safetensors"))
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     flags = ["--model=resnet_cifar", "--set=depth=8", "--set=width=4", f"--classes={tmp_path / 'names.txt'}"]
     ended = end(start("convert", f"--from={tmp_path / 'net.npz'}", *flags, f"--to={tmp_path / 'made'}", fresh=True))
     assert ended.returncode == 0, ended.stderr
-    assert "resnet_cifar, 4,887 parameters, 3 classes, pictures of 32x32x3" in ended.stdout
+    assert "resnet_cifar, 4,887 parameters, 3 classes, images of 32x32x3" in ended.stdout
     made = os.path.relpath(tmp_path / "made", REPOSITORY)
     ended = end(start("predict", f"--weights={made}", "--json", "--top=2", "china", "flower", fresh=True))
     assert ended.returncode == 0, ended.stderr
     lines = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert [line["picture"] for line in lines] == ["china", "flower"]
+    assert [line["image"] for line in lines] == ["china", "flower"]
     assert all(len(line["classes"]) == 2 and {c["name"] for c in line["classes"]} < set(NAMES) for line in lines)
 
 
@@ -180,7 +182,7 @@ def test_mistakes_are_a_line(tmp_path, folder):
     assert "a.npz can't be read" in one_line(
         end(start("predict", "--model=resnet18", f"--weights={tmp_path / 'a.npz'}", "china"))
     )
-    assert "which pictures?" in one_line(end(start("predict", f"--weights={folder}")))
+    assert "which images?" in one_line(end(start("predict", f"--weights={folder}")))
 
 
 @pytest.mark.slow

@@ -1,11 +1,13 @@
 """What a program says of itself and of its config: `--help`, and files that are none."""
 
 import json
+import os
 
 import pytest
 
+from dl.config import base
 from dl.errors import UserError
-from experiments import config_file
+from experiments import config_file, program
 from experiments.program import asks_for_help, overrides
 from tests.experiments.programs import CONFIG, end, one_line, start
 
@@ -79,17 +81,65 @@ def test_help_shows_the_flags_of_the_program_and_the_variants_of_the_config():
 
 
 @pytest.mark.parametrize(
-    ("program", "flags"), [("evaluate", ("--split=", "--workdir=", "--set=")), ("crash", ("--config=", "--workdir="))]
+    ("name", "flags"), [("evaluate", ("--split=", "--workdir=", "--set=")), ("crash", ("--config=", "--workdir="))]
 )
-def test_help_of_other_programs(program, flags):
-    shown = end(start(program, "--help", fresh=True))
+def test_help_of_other_programs(name, flags):
+    shown = end(start(name, "--help", fresh=True))
     assert shown.returncode == 0
     for flag in flags:
         assert f"\n  {flag}" in shown.stdout
 
 
+OTHER = ("--config.model.name=resnet_cifar", "--config.model.width=4")
+
+
+def test_an_error_after_a_note_is_one_line(tmp_path):
+    ended = end(start("train", "--config=configs/digits_mlp.py", *OTHER, "--config.model.depth=9", f"--workdir={tmp_path}"))
+    assert "depth" in one_line(ended)
+    assert ended.stdout.startswith("note: config.model.name is 'resnet_cifar', so these settings of 'mlp' are dropped: ")
+
+
+def test_a_folder_whose_name_is_not_utf8(tmp_path):
+    """It is printed with the bytes escaped, and all programs that read the run take it."""
+    workdir = tmp_path / os.fsdecode(b"caf\xe9")
+    ended = end(start("train", "--config=configs/digits_mlp.py:smoke", f"--workdir={workdir}"))
+    assert ended.returncode == 0 and not ended.stderr, ended.stderr
+    assert ended.stdout.splitlines()[-1] == rf"report: {tmp_path}/caf\udce9/report/index.html"
+    for name, *flags in (("evaluate",), ("report",), ("convert", f"--from={workdir}", f"--to={workdir}.npz")):
+        ended = end(start(name, *(flags or [f"--workdir={workdir}"])))
+        assert ended.returncode == 0 and not ended.stderr, (name, ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("given", "deterministic", "flags"),
+    [
+        ("", True, "--xla_gpu_deterministic_ops=true"),
+        ("", False, "--xla_gpu_deterministic_ops=false"),
+        ("--xla_dump_to=x", True, "--xla_dump_to=x --xla_gpu_deterministic_ops=true"),
+        ("--xla_gpu_deterministic_ops=false", True, "--xla_gpu_deterministic_ops=false"),
+    ],
+)
+def test_deterministic_operations_unless_the_user_says_otherwise(given, deterministic, flags, monkeypatch):
+    class Flags(dict):
+        config = base()
+
+        def find_module_defining_flag(self, name):
+            return program.__name__
+
+    Flags.config.deterministic = deterministic
+    monkeypatch.setattr(program, "FLAGS", Flags())
+    monkeypatch.setattr(program.importlib.util, "find_spec", lambda name: name == "jax_cuda12_plugin" or None)
+    monkeypatch.setenv("XLA_FLAGS", given)
+    program.start_jax()
+    assert os.environ["XLA_FLAGS"] == flags
+    monkeypatch.setattr(program.importlib.util, "find_spec", lambda name: None)  # on a CPU nothing is set
+    monkeypatch.setenv("XLA_FLAGS", given)
+    program.start_jax()
+    assert os.environ["XLA_FLAGS"] == given
+
+
 def test_another_model_by_flag(tmp_path):
-    flags = ("--config.model.name=resnet_cifar", "--config.model.depth=8", "--config.model.width=4")
+    flags = (*OTHER, "--config.model.depth=8")
     explained = end(start("explain", "--config=configs/digits_mlp.py", *flags, "--json"))
     assert explained.returncode == 0, explained.stderr
     assert "settings of 'mlp' are dropped: activation='relu', hidden=(128,)." in explained.stderr

@@ -59,7 +59,7 @@ def test_bad_input(trained, folder, tmp_path):
     empty, broken = tmp_path / "empty", tmp_path / "broken"
     empty.mkdir()
     broken.mkdir()
-    (broken / "a.png").write_bytes(b"no picture")
+    (broken / "a.png").write_bytes(b"no image")
     (broken / "b.png").write_bytes(query.read_bytes())
     with pytest.raises(UserError, match="empty holds no images"):
         images_in(empty)

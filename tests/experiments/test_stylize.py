@@ -15,9 +15,9 @@ def small():
     return config
 
 
-def test_a_picture_is_painted(tmp_path, capsys):
+def test_an_image_is_painted(tmp_path, capsys):
     given = {"content": "china", "style": ["flower"], "size": 32, "optimizer": "adam", "keep_colour": "luminance"}
-    out = tmp_path / "picture.png"
+    out = tmp_path / "image.png"
     assert stylize.paint(stylize.configured(small(), given), out, tmp_path / "run", None) == ""
     with Image.open(out) as image:
         assert (image.size, image.mode) == ((32, 21), "RGB")
@@ -46,11 +46,11 @@ def test_bad_flags(tmp_path):
     with pytest.raises(UserError, match="give --content"):
         stylize.configured(small(), {})
     with pytest.raises(UserError, match="must end in one of"):
-        stylize.checked(tmp_path / "picture.txt")
+        stylize.checked(tmp_path / "image.txt")
     with pytest.raises(UserError, match="there is no folder"):
-        stylize.checked(tmp_path / "nowhere" / "picture.png")
+        stylize.checked(tmp_path / "nowhere" / "image.png")
 
 
 def test_a_missing_style_is_a_line(tmp_path):
     ended = end(start("stylize", "--content=china", "--style=nowhere.jpg", f"--out={tmp_path / 'a.png'}", fresh=True))
-    assert "picture nowhere.jpg is missing" in one_line(ended)
+    assert "image nowhere.jpg is missing" in one_line(ended)

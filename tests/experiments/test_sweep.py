@@ -66,7 +66,12 @@ def test_a_grid_is_python_literals_or_text():
         ("seed=0;=1", "the part '=1'"),
         ("seed=0;seed=1", "the key 'seed' twice"),
         ("seed=0,1,0", "'seed' the same value twice"),
-        ("optimizer.learning_rat=0.1", "Did you mean 'optimizer.learning_rate'"),
+        ("optimizer.learning_rat=0.1", 'no such key: optimizer.learning_rat. Did you mean "learning_rate"?'),
+        ("optimizer.name=adam,sgd;optimizer.b1=0.5", "--grid with optimizer.name=sgd: the configuration has no such key"),
+        ("optimizer.name=adam,sdg", "--grid with optimizer.name=sdg: unknown optimizer 'sdg'"),
+        ("model.name=resnet_cifar;model.depth=8,x", "model.depth cannot be 'x'"),
+        ("model.name=3", "unknown model '3'"),
+        ("deterministic=True,False", "deterministic is no key for the grid"),
         ("optimizer=sgd", "unknown key of the configuration in --grid 'optimizer'"),
         ("batch_size=64,big", "batch_size cannot be 'big'"),
         ("optimizer.learning_rate=high", "learning_rate cannot be 'high'"),
@@ -79,6 +84,21 @@ def test_bad_grids_are_one_line(config, grid, message):
     with pytest.raises(UserError, match=".*") as error:
         sweep.check(config, sweep.parse(grid))
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_name_in_the_grid_takes_its_own_settings(config):
+    grid = sweep.parse("model.name=mlp,resnet_cifar;optimizer.name=adam;optimizer.b1=0.5,0.9;optimizer.learning_rate=0.1,1")
+    config.optimizer.nesterov = False
+    said = sweep.check(config, grid)
+    assert [line.partition(", so ")[0] for line in said] == [
+        "config.optimizer.name is 'adam'",
+        "config.model.name is 'resnet_cifar'",
+    ]
+    made = [sweep.configure(config, group) for group in sweep.groups(config, grid, 8)]
+    assert [(c.model.name, c.optimizer.b1) for c in made] == [(m, b) for m in ("mlp", "resnet_cifar") for b in (0.5, 0.9)]
+    assert made[0].model.hidden == (8,) and "hidden" not in made[2].model
+    assert all(c.optimizer.name == "adam" and "nesterov" not in c.optimizer and c.replicas == 2 for c in made)
+    assert config.optimizer.name == "momentum"
 
 
 def test_seeds_and_replicas_are_two_ways_to_say_the_same(config):
@@ -111,11 +131,17 @@ def test_rates_stay_apart_where_the_mean_over_the_replicas_decides(config):
 
 
 def test_folder_names_are_readable_and_never_shared():
-    grid = sweep.parse("model.hidden=(8,),(8, 8);optimizer.name=a b,a_b;seed=0,1")
+    grid = sweep.parse("model.hidden=(8,),(8, 8);model.activation=a b,a_b;seed=0,1")
     groups = sweep.groups(base(), grid, 8)
     names = [sweep.folder_name(group, grid) for group in groups]
     assert len(set(names)) == 4
     assert all("/" not in name and " " not in name and "seed=0-1" in name for name in names)
+
+
+def test_a_value_of_bytes_that_are_not_utf8_names_a_folder():
+    grid = sweep.parse("dataset.path=caf\udce9,caf\udce8")
+    names = [sweep.folder_name(group, grid) for group in sweep.groups(base(), grid, 8)]
+    assert len(set(names)) == 2 and all(name.startswith("path=caf-") for name in names)
 
 
 def test_a_replica_of_a_sweep_is_the_single_run(config, tmp_path):

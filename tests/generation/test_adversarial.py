@@ -1,4 +1,4 @@
-"""Samples keep their numbers, arithmetic does what it says, grids become pictures, and mistakes are clear lines."""
+"""Samples keep their numbers, arithmetic does what it says, grids become images, and mistakes are clear lines."""
 
 import jax
 import numpy as np
@@ -47,7 +47,7 @@ def test_arithmetic_adds_and_subtracts_the_means_of_groups():
     np.testing.assert_allclose(z[captions.index("- mean")], own[2], atol=1e-6)
 
 
-def test_pictures(made):
+def test_images(made):
     samples, fewer = made(samples=12)["samples"], made(samples=5)["samples"]
     assert samples.pixels.shape == (12, 8, 8, 1) and samples.pixels.dtype == np.uint8
     np.testing.assert_array_equal(samples.pixels[:5], fewer.pixels)
@@ -80,12 +80,12 @@ def test_labels_are_for_conditional_generators():
     assert generation.generate(chosen, state.params, state.variables, KEY, samples=7)["samples"].points.shape == (7, 2)
 
 
-def test_a_grid_is_one_picture_with_white_between(tmp_path):
+def test_a_grid_is_one_image_with_white_between(tmp_path):
     pixels = np.zeros((3, 4, 5, 1), np.uint8)
     sheet = montage.montage(Images(pixels, columns=2))
     assert sheet.shape == (2 * 6 + 2, 2 * 7 + 2, 1)
     assert (sheet == 0).sum() == 3 * 20 and (sheet[:2] == 255).all()
-    with Image.open(montage.save(tmp_path / "new" / "grid.png", Images(pixels, columns=2))) as picture:
-        np.testing.assert_array_equal(np.asarray(picture), sheet[..., 0])
+    with Image.open(montage.save(tmp_path / "new" / "grid.png", Images(pixels, columns=2))) as image:
+        np.testing.assert_array_equal(np.asarray(image), sheet[..., 0])
     with pytest.raises(UserError, match="cannot write"):
         montage.save(tmp_path / "grid.nothing", Images(pixels))

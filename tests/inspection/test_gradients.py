@@ -108,11 +108,11 @@ def test_a_projection_through_a_convolution_is_the_kernel_at_its_place():
     found = net.compiled(lambda look, x: deconvolution.projections(lambda x: look(x)[1], x, 3), "conv")(image)
     maps = net.at(net.variables, "conv", image[None])[1][0]
     assert found.peaks.tolist() == pytest.approx(np.sort(maps.max((0, 1)))[::-1][:3].tolist())
-    for picture, channel, peak, (row, column) in zip(*found, strict=True):
+    for projection, channel, peak, (row, column) in zip(*found, strict=True):
         assert maps[row, column, channel] == pytest.approx(float(peak))
         stamped = np.zeros((10, 10, 3), np.float32)
         stamped[row : row + 3, column : column + 3] = peak * net.variables["params"]["conv"]["kernel"][..., channel]
-        np.testing.assert_allclose(picture, stamped[1:-1, 1:-1], atol=1e-6)
+        np.testing.assert_allclose(projection, stamped[1:-1, 1:-1], atol=1e-6)
 
 
 def test_unpooling_goes_to_the_switches():
@@ -123,7 +123,7 @@ def test_unpooling_goes_to_the_switches():
 
     image = jnp.array([[1.0, 2, 5, 5], [4, 3, 0, 5], [0, 0, 7, 1], [0, 6, 2, 3]])[..., None]
     found = deconvolution.projections(layer, image, 1)
-    assert found.pictures[0, ..., 0].tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 7, 0], [0, 0, 0, 0]]
+    assert found.images[0, ..., 0].tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 7, 0], [0, 0, 0, 0]]
     _, back = jax.vjp(with_rule(layer, "deconvnet"), image[None])
     assert back(layer(image[None]))[0][0, ..., 0].tolist() == [[0, 0, 5, 0], [4, 0, 0, 0], [0, 0, 7, 0], [0, 6, 0, 0]]
 
@@ -132,9 +132,9 @@ def test_without_relus_and_pooling_a_projection_is_the_gradient():
     net, image = network(Deep(())), images(1)[0]
     project = net.compiled(lambda look, x: deconvolution.projections(lambda x: look(x)[1], x, 2), "conv2")
     found = project(image)
-    for picture, channel, peak, (row, column) in zip(*found, strict=True):
+    for projection, channel, peak, (row, column) in zip(*found, strict=True):
         slope = jax.grad(lambda x, at: net.at(net.variables, "conv2", x[None])[1][0][at])(image, (row, column, channel))
-        np.testing.assert_allclose(picture, peak * slope, atol=1e-5)
+        np.testing.assert_allclose(projection, peak * slope, atol=1e-5)
 
 
 def test_sums_over_labels_keep_images_apart():

@@ -15,7 +15,7 @@ from tests.inspection.nets import Deep, Linear, Pooled, images, network
 
 
 def subjects(shape, label=None):
-    return [Subject(f"picture {i}", np.asarray(pixels), label) for i, pixels in enumerate(images(2, shape))]
+    return [Subject(f"image {i}", np.asarray(pixels), label) for i, pixels in enumerate(images(2, shape))]
 
 
 def headings(html):
@@ -65,7 +65,7 @@ def test_only_what_is_asked_for():
 def test_the_right_class_is_marked_and_another_s_evidence_can_be_asked_for():
     net = network(Pooled())
     html = report.render(net, choose(net, methods=("gradients",)), subjects((8, 8, 3), label=2)[:1], targets=[1])
-    assert "it is: three" in html and "for two" in html and html.count("(right)") == 1
+    assert "it is: three" in html and "for two" in html and html.count("(correct)") == 1
 
 
 def test_mistakes_in_what_is_asked_for():
@@ -96,7 +96,7 @@ def test_an_image_too_small_for_the_network():
 
 @pytest.mark.parametrize("kind", ["RGB", "L", "I;16", "CMYK", "P", "RGBA", "LA"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_kind_of_picture(kind, channels, tmp_path):
+def test_every_kind_of_image(kind, channels, tmp_path):
     """A grey step, black to the left, 200 of 255 to the right, is the same in every kind."""
     step = np.zeros((20, 30), np.uint8)
     step[:, 15:] = 200
@@ -106,7 +106,7 @@ def test_every_kind_of_picture(kind, channels, tmp_path):
         image = Image.fromarray(step).convert("RGB").quantize(4)
     else:
         image = Image.fromarray(step).convert("RGB").convert(kind)
-    path = tmp_path / ("picture.jpg" if kind == "CMYK" else "picture.png")
+    path = tmp_path / ("image.jpg" if kind == "CMYK" else "image.png")
     image.save(path, **({"quality": 100, "subsampling": 0} if kind == "CMYK" else {}))
     found = from_file(str(path), network(Linear(), (10, 10, channels)), resize=10)
     assert found.title == path.name and found.label is None
@@ -115,7 +115,7 @@ def test_every_kind_of_picture(kind, channels, tmp_path):
     np.testing.assert_allclose(found.pixels[:, 6:], 200 / 255, atol=0.02)
 
 
-def test_a_picture_s_middle_is_taken_and_a_small_one_enlarged(tmp_path):
+def test_an_image_s_middle_is_taken_and_a_small_one_enlarged(tmp_path):
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = 255
     Image.fromarray(wide).save(tmp_path / "wide.png")
@@ -139,7 +139,7 @@ def test_batches_of_one_size_give_what_one_batch_gives():
     assert sizes == [7, 3, 3, 3]
 
 
-def test_pictures_of_numbers():
+def test_images_of_numbers():
     assert display.signed(np.zeros((2, 2, 3), np.float32)).tolist() == np.full((2, 2, 3), 0.5).tolist()
     found = display.signed(np.array([[[-2.0], [0.0], [2.0]]], np.float32))
     assert found.reshape(-1).tolist() == [0, 0.5, 1]

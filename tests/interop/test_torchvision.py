@@ -110,7 +110,7 @@ def test_a_file_that_is_none(tmp_path, suffix, damage, torch):
     weights.write(path, {"a": np.arange(1000, dtype=np.float32)})
     content = path.read_bytes()
     path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"nothing of the kind\n" * 9}[damage])
-    with pytest.raises(UserError, match=rf"file{suffix} can't be read .*; get it anew") as told:
+    with pytest.raises(UserError, match=rf"file{suffix} can't be read .*; get it again") as told:
         weights.read(path)
     assert "\n" not in str(told.value)
 

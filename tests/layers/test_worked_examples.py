@@ -16,7 +16,7 @@ from dl.layers.residual import batch_norm
 from dl.models.mlp import MLP
 
 
-def picture(rows):
+def grey_image(rows):
     return jnp.asarray(rows, jnp.float32)[None, ..., None]
 
 
@@ -29,14 +29,14 @@ def kernel(rows):
 
 def test_cross_correlation_of_a_3x3_image():
     """0*0 + 1*1 + 3*2 + 4*3 = 19: the kernel is not turned over, as convolution in mathematics would have it."""
-    image = picture([[0, 1, 2], [3, 4, 5], [6, 7, 8]])
+    image = grey_image([[0, 1, 2], [3, 4, 5], [6, 7, 8]])
     found = convolve(image, kernel([[0, 1], [2, 3]]), padding="VALID")
     np.testing.assert_array_equal(found[0, ..., 0], [[19, 25], [37, 43]])
 
 
 def test_a_3x3_kernel_that_slides_over_a_5x5_image():
     image = [[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]]
-    found = convolve(picture(image), kernel([[1, 0, 1], [0, 1, 0], [1, 0, 1]]), padding="VALID")
+    found = convolve(grey_image(image), kernel([[1, 0, 1], [0, 1, 0], [1, 0, 1]]), padding="VALID")
     np.testing.assert_array_equal(found[0, ..., 0], [[4, 3, 4], [2, 4, 3], [2, 3, 4]])
 
 
@@ -95,16 +95,16 @@ def test_what_atrous_layers_see_grows_as_a_power_of_two():
 
 def test_2x2_maxima_and_their_gradient():
     """Each window's gradient goes to its largest element alone."""
-    image = picture([[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]])
+    image = grey_image([[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]])
     np.testing.assert_array_equal(max_pool(image, (2, 2))[0, ..., 0], [[6, 8], [3, 4]])
-    weights = picture([[10, 20], [30, 40]])
+    weights = grey_image([[10, 20], [30, 40]])
     gradient = jax.grad(lambda x: (max_pool(x, (2, 2)) * weights).sum())(image)
     np.testing.assert_array_equal(gradient[0, ..., 0], [[0, 0, 0, 0], [0, 10, 0, 20], [30, 0, 0, 0], [0, 0, 0, 40]])
 
 
 def test_the_gradients_of_overlapping_windows_add_up():
     """The 9 is the largest of all four 3x3 windows with stride 2 of a 5x5 image."""
-    image = picture(np.zeros((5, 5))).at[0, 2, 2, 0].set(9)
+    image = grey_image(np.zeros((5, 5))).at[0, 2, 2, 0].set(9)
     gradient = jax.grad(lambda x: max_pool(x, (3, 3), (2, 2)).sum())(image)
     assert gradient[0, 2, 2, 0] == 4 == gradient.sum()
 

@@ -13,7 +13,7 @@ from dl.errors import UserError
 from dl.layers.pooling import max_pool
 from dl.layers.response_normalisation import local_response_norm
 from dl.state import TrainState
-from dl.tasks.classification import classification
+from dl.tasks.classification import Classification
 from dl.training import optimizers
 from tests.training import tasks
 
@@ -176,7 +176,7 @@ def experiment(devices, **changes):
     config = tasks.settings(steps=2, batch_size=2, checkpoint_every=0)
     config.mesh.update(changes)
     optimizer = optimizers.build({"name": "momentum", "learning_rate": 0.01}, 2)
-    task = classification(build(num_classes=5, hidden=32, without=(3, 4)), info, optimizer, 2)
+    task = Classification(build(num_classes=5, hidden=32, without=(3, 4)), info).task(optimizer, 2)
     data = Dataset(info, {"train": Arrays(examples)})
     return tasks.experiment(task, config, devices, data)
 

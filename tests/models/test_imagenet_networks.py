@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dl import registry
-from dl.data import pictures
+from dl.data import image_files
 from dl.errors import UserError
 from dl.interop import classifier
 from dl.models.squeezenet import SqueezeNet
@@ -85,7 +85,7 @@ def test_unknown_layers_and_small_images():
 
 @pytest.fixture(scope="session")
 def classify(shared_data):
-    """A picture's five likeliest classes, by the published weights."""
+    """An image's five likeliest classes, by the published weights."""
     found = classifier.load(shared_data / FILE, "squeezenet")
     names = [line.split(" ", 1)[1] for line in (shared_data / "squeezenet_imagenet/synset_words.txt").read_text().splitlines()]
     apply = jax.jit(found.model.apply)
@@ -93,8 +93,8 @@ def classify(shared_data):
     def classify(name):
         import PIL.Image
 
-        picture = PIL.Image.fromarray(np.round(255 * pictures.read(name)).astype(np.uint8)).resize((227, 227))
-        x = (np.asarray(picture, np.float32) / 255 - found.mean) / found.std
+        image = PIL.Image.fromarray(np.round(255 * image_files.read(name)).astype(np.uint8)).resize((227, 227))
+        x = (np.asarray(image, np.float32) / 255 - found.mean) / found.std
         return [names[i] for i in np.argsort(-np.asarray(apply(found.variables, x[None])[0]))[:5]]
 
     return classify

@@ -10,7 +10,8 @@ from flax.errors import InvalidRngError
 from dl import registry
 from dl.errors import UserError
 from dl.layers.residual import dropped, survival
-from dl.models.resnet import Block, ResNet
+from dl.models.residual_net import ResidualBlock
+from dl.models.resnet import ResNet
 from dl.models.resnet_cifar import CifarResNet
 
 PUBLISHED = {
@@ -81,7 +82,7 @@ def test_what_lies_after_the_last_wanted_layer_is_not_made():
 @pytest.mark.parametrize(("version", "middle"), [("1", 4), ("1.5", 8), ("2", 8)])
 def test_where_a_bottleneck_has_its_stride(version, middle):
     """The input of the 3x3 convolution: halved by the first 1x1 in version 1 alone."""
-    block = Block(4, stride=2, bottleneck=True, version=version)
+    block = ResidualBlock(4, stride=2, bottleneck=True, version=version)
     seen = jax.eval_shape(
         lambda: block.init_with_output(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), capture_intermediates=True)
     )
@@ -90,7 +91,7 @@ def test_where_a_bottleneck_has_its_stride(version, middle):
 
 
 def test_zero_last_scales_make_a_block_the_identity():
-    block = Block(4, zero_last_scale=True)
+    block = ResidualBlock(4, zero_last_scale=True)
     x = jax.random.uniform(jax.random.key(1), (2, 5, 5, 4))
     y, _ = jax.jit(block.init_with_output)(jax.random.key(0), x)
     np.testing.assert_array_equal(y, x)
@@ -99,7 +100,7 @@ def test_zero_last_scales_make_a_block_the_identity():
 
 
 def test_padded_shortcuts_take_every_second_pixel_and_zeros():
-    block = Block(4, stride=2, shortcut="padding", zero_last_scale=True)
+    block = ResidualBlock(4, stride=2, shortcut="padding", zero_last_scale=True)
     x = jax.random.uniform(jax.random.key(1), (2, 5, 5, 2))
     y, _ = jax.jit(block.init_with_output)(jax.random.key(0), x)
     np.testing.assert_array_equal(y, np.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (0, 2))))
@@ -107,7 +108,7 @@ def test_padded_shortcuts_take_every_second_pixel_and_zeros():
 
 def test_version_2_is_a_sum_of_branches():
     """Nothing follows the sums: what a block gives is what it was given plus its branch, negative numbers and all."""
-    block = Block(4, version="2")
+    block = ResidualBlock(4, version="2")
     x = jax.random.normal(jax.random.key(1), (2, 6, 6, 4))
     variables = jax.jit(block.init)(jax.random.key(0), x)
     variables["params"]["conv2"]["kernel"] *= 0
@@ -138,7 +139,7 @@ def test_stochastic_depth_goes_through_the_net():
     model, seen = CifarResNet(depth=20, stochastic_depth=0.5), {}
 
     def look(method, args, kwargs, context):
-        if isinstance(context.module, Block):
+        if isinstance(context.module, ResidualBlock):
             seen[context.module.name] = context.module.survival
         return method(*args, **kwargs)
 
@@ -152,7 +153,7 @@ def test_stochastic_depth_goes_through_the_net():
 
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_a_dropped_block_is_its_shortcut(version):
-    block = Block(4, version=version, survival=0.5)
+    block = ResidualBlock(4, version=version, survival=0.5)
     x = jax.random.uniform(jax.random.key(1), (2, 5, 5, 4))
     variables = jax.jit(block.init)(jax.random.key(0), x)
 

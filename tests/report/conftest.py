@@ -73,10 +73,10 @@ def make_run(tmp_path):
             train = {"error": _metric(error), "examples_per_second": 9000.5, "seconds": step / 10, **extra}
             lines += [{"step": step, "split": "train", **train}, {"step": step, "split": "test", "error": _metric(error)}]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        pictures = Images(np.random.default_rng(0).random((2, 8, 8, 1)), ("3 as 5, 0.99", "<b> as c & d, 0.75"))
+        images = Images(np.random.default_rng(0).random((2, 8, 8, 1)), ("3 as 5, 0.99", "<b> as c & d, 0.75"))
         confusion = Matrix(np.array([[8, 2], [1, 9]]), ("zero", "one"), ("zero", "one"), "actual", "predicted")
         classes = Table(("class", "recall"), (("zero", 0.8), ("one", 0.9)))
-        artifacts.save(folder, "test", {"worst mistakes": pictures, "confusion matrix": confusion, "classes": classes})
+        artifacts.save(folder, "test", {"worst mistakes": images, "confusion matrix": confusion, "classes": classes})
         if finished:
             values = [0.0090, 0.0088, 0.0092]
             result = {

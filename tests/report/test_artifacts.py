@@ -9,8 +9,8 @@ from dl.report import artifacts
 
 RNG = np.random.default_rng(0)
 EXAMPLES = {
-    "float pictures": Images(RNG.random((3, 4, 5, 1), np.float32), ("a", "b", 'c "d" <e>'), columns=2),
-    "byte pictures": Images(RNG.integers(0, 256, (2, 4, 5, 3), np.uint8)),
+    "float images": Images(RNG.random((3, 4, 5, 1), np.float32), ("a", "b", 'c "d" <e>'), columns=2),
+    "byte images": Images(RNG.integers(0, 256, (2, 4, 5, 3), np.uint8)),
     "confusion": Matrix(RNG.integers(0, 9, (2, 3)), ("x", "y"), ("1", "2", "3"), "actual", "predicted"),
     "table": Table(("class", "count", "share"), (("zero", 3, 0.1), ("één", 4, 1 / 3))),
     "text": Text("two\n  lines"),

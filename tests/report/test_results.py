@@ -19,18 +19,12 @@ COMMIT = "69bd386a2fcfb8f806f103606a182050e5f24b52"
 STALE = {
     "cifar10_fast_quick",
     "cifar10_resnet20_quick",
-    "mnist_lenet5",
     "mnist_lenet5_distorted",
-    "mnist_logistic",
-    "mnist_mlp_quick",
     "omniglot_triplet_quick",
-    "usps_transfer_linear",
-    "usps_transfer_words",
-    "usps_transfer_words_1000",
 }
 
 
-def result(mean, value, mode="min", best=None):
+def result(mean, value, better="lower", best=None):
     numbers = {"mean": mean, "std": 0.0004, "values": [mean - 0.0004, mean, mean + 0.0004]}
     return {
         "config": {"dataset": {"path": "/somewhere/else/images"}},
@@ -45,7 +39,8 @@ def result(mean, value, mode="min", best=None):
         "steps": 18760,
         "metrics": {"test": {"score": numbers}},
         "best": best,
-        "reference": {"metric": "test/score", "mode": mode, "value": value, "source": "A paper, table 1"},
+        "described": {"score": {"better": better, "unit": "", "format": ".4g"}},
+        "reference": {"metric": "test/score", "value": value, "source": "A paper, table 1"},
     }
 
 
@@ -71,14 +66,29 @@ def test_row_shows_mean_deviation_and_whether_the_reference_is_reached(tmp_path,
     runs = [
         write(tmp_path / "low", result(0.0091, 0.0095)),
         write(tmp_path / "high", result(0.0099, 0.0095)),
-        write(tmp_path / "accuracy", result(0.93, 0.92, mode="max")),
+        write(tmp_path / "accuracy", result(0.93, 0.92, "higher")),
+        write(tmp_path / "worse", result(0.91, 0.92, "higher")),
+        write(tmp_path / "value", result(0.5, 0.6, "")),
     ]
     results.collect(runs, tmp_path / "docs", repository)
     page = results.page(tmp_path / "docs")
     row = "|  | test/score | 0.0095 (A paper, table 1) |"
     assert f"| low {row} **0.0091 ± 0.0004** | 3 | 60,000 | 1.5 min |" in page
     assert f"| high {row} 0.0099 ± 0.0004 | 3 | 60,000 | 1.5 min |" in page
-    assert "**0.93 ± 0.0004**" in page
+    assert "**0.93 ± 0.0004**" in page and "| 0.91 ± 0.0004 |" in page
+    assert "| 0.5 ± 0.0004 |" in page  # of a metric that is no measure of how good the run is
+
+
+@pytest.mark.parametrize(
+    ("better", "reached"), [("lower", [True, True, False]), ("higher", [False, True, True]), ("", [None, None, None])]
+)
+def test_a_report_reads_in_the_metric_what_is_better(tmp_path, better, reached):
+    found = []
+    for number, mean in enumerate((0.91, 0.92, 0.93)):
+        folder = write(tmp_path / f"{better}{number}", result(mean, 0.92, better))
+        (folder / "config.json").write_text(json.dumps({"reference": {"mode": "max"}}))  # of an older version: not asked
+        found.append(run.read(folder).reference.reached)
+    assert found == reached
 
 
 def test_the_best_checkpoint_stands_beside_the_last(tmp_path, repository):

@@ -17,7 +17,7 @@ from dl.models.gan_mlp import Players
 from dl.tasks import adversarial
 from dl.training.assembly import Experiment, assemble
 from dl.training.step import descend
-from tests.training.tasks import experiment, hashes, pictures, run, settings
+from tests.training.tasks import experiment, hashes, image_dataset, run, settings
 
 
 def toy(**task) -> ConfigDict:
@@ -104,7 +104,7 @@ class Ones(nn.Module):
         return nn.BatchNorm(use_running_average=not train, momentum=0.9)(x).reshape(-1, 8, 8, 1)
 
 
-class Judge(nn.Module):
+class NormalisedDiscriminator(nn.Module):
     @nn.compact
     def __call__(self, x, label=None, train=False):
         x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x.reshape(len(x), -1))
@@ -126,8 +126,10 @@ class Nothing:
 
 def test_statistics_see_real_then_fake_and_a_run_measures_with_them_each_image_once(tmp_path):
     """Only running statistics move; the numbers are NumPy's. The 50 test images end in a batch of 2, and 22 that pad."""
-    data, still = pictures(), {name: optax.set_to_zero() for name in ("generator", "discriminator")}
-    task = adversarial.adversarial(Players(Ones(), Judge(), 3), data.info, still, 1, Nothing())
+    data, frozen = image_dataset(), {name: optax.set_to_zero() for name in ("generator", "discriminator")}
+    task = adversarial.Adversarial(
+        Players(Ones(), NormalisedDiscriminator(), 3), data.info, Nothing(), adversarial.Settings()
+    ).task(frozen, 1)
     trained = run(experiment(task, settings(steps=1, batch_size=64), dataset=data), tmp_path / "run")
     params, variables = jax.tree.map(lambda x: np.asarray(x)[0], (trained.state.params, trained.state.variables))
     real, test = (data.splits[name].features["image"].reshape(-1, 64) / 255 - 0.5 for name in ("train", "test"))
@@ -224,7 +226,7 @@ def test_mistakes_are_clear_lines(change, message):
         assemble(config)
 
 
-def test_a_judge_that_is_no_classifier_of_these_data_is_a_clear_line(tmp_path):
+def test_a_feature_extractor_that_is_no_classifier_of_these_data_is_a_clear_line(tmp_path):
     config = images()
     config.task.classifier = str(tmp_path / "nothing")
     with pytest.raises(UserError, match=r"config.task.classifier=.*nothing: .*holds no run"):

@@ -11,7 +11,7 @@ from dl.dataset import Arrays, Dataset, labelled_images
 from dl.errors import UserError
 from dl.models.rbm import DeepBeliefNet
 from dl.task import Evaluation
-from dl.tasks.boltzmann import pseudo_likelihood, restricted_boltzmann_machine
+from dl.tasks.boltzmann import RestrictedBoltzmannMachine, Settings, pseudo_likelihood
 from dl.training.assembly import assemble
 from tests.training.tasks import experiment, hashes, run, settings
 
@@ -49,7 +49,8 @@ def test_a_run_measures_each_test_image_once(tmp_path):
     info = labelled_images("squares", (2, 2, 1), 1)
     split = Arrays({"image": image, "label": np.zeros(50, np.int32)})
     layer = {"kernel": jnp.zeros((4, 3)), "bias": jnp.zeros(3), "decoder_bias": jnp.ones(4)}
-    task = restricted_boltzmann_machine(DeepBeliefNet((2, 2, 1), hidden=(3,)), info, optax.set_to_zero(), 1)
+    learner = RestrictedBoltzmannMachine(DeepBeliefNet((2, 2, 1), hidden=(3,)), info, Settings())
+    task = learner.task(optax.set_to_zero(), 1)
     made = task._replace(init=lambda key: ({"layer_0": layer}, {}))
     whole = settings(steps=1, dataset={"mean": (0.0,)})
     trained = run(experiment(made, whole, dataset=Dataset(info, {"train": split, "test": split})), tmp_path / "run")
@@ -86,7 +87,7 @@ def test_learning_makes_digits_likelier_and_shows_samples(tmp_path):
 MISTAKES = {
     "sweeps": ({"k": 0}, "task.k, the sweeps of contrastive divergence, must be a whole number above 0, not 0"),
     "chains": ({"chains": -1}, "task.chains must be a whole number"),
-    "setting": ({"chain": 3}, "unknown setting of the task 'restricted_boltzmann_machine' 'chain'. Did you mean 'chains'"),
+    "setting": ({"chain": 3}, "unknown setting of the task restricted_boltzmann_machine 'chain'. Did you mean 'chains'"),
 }
 
 

@@ -10,21 +10,21 @@ import optax
 import pytest
 
 from dl.config import base
-from dl.dataset import labelled_images
+from dl.dataset import Feature, Kind, labelled_images
 from dl.errors import UserError
 from dl.tasks.classification import (
     LOSSES,
-    classification,
+    Classification,
     cross_entropy,
     log_mean_probability,
     maximum_a_posteriori,
     squared_error,
-    test_time_views,
+    test_time_augmentation,
 )
 from dl.training.assembly import assemble
-from tests.training.tasks import experiment, pictures, run, settings
+from tests.training.tasks import experiment, image_dataset, run, settings
 
-test_time_views.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
+test_time_augmentation.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
 INFO = labelled_images("images", (2, 2, 1), 3)
 
 
@@ -51,7 +51,7 @@ def batch():
 
 @pytest.mark.parametrize("mixed", [False, True])
 def test_the_losses_of_auxiliary_scores_are_added_by_their_weight(batch, mixed):
-    task = classification(Net(), INFO, optax.sgd(0.1), 1, auxiliary=0.3)
+    task = Classification(Net(), INFO, auxiliary=0.3).task(optax.sgd(0.1), 1)
     params, variables = task.init(jax.random.key(0))
     assert variables == {} and set(params["model"]) == {"first", "second", "last"}
     batch = batch if mixed else {key: batch[key] for key in ("image", "label")}
@@ -70,14 +70,14 @@ def test_the_losses_of_auxiliary_scores_are_added_by_their_weight(batch, mixed):
 
 
 def test_without_a_weight_they_are_not_asked_for(batch):
-    tasks = [classification(Net(sows), INFO, optax.sgd(0.1), 1) for sows in (True, False)]
+    tasks = [Classification(Net(sows), INFO).task(optax.sgd(0.1), 1) for sows in (True, False)]
     params, _ = tasks[0].init(jax.random.key(0))
     values = [task.objectives["classify"].value(params, {}, batch, jax.random.key(2)) for task in tasks]
     assert values[0][0] == values[1][0] and values[0][1][0] == {} and "auxiliary" not in values[0][1][1]
 
 
 def test_a_model_that_has_none_is_a_clear_error(batch):
-    task = classification(Net(False), INFO, optax.sgd(0.1), 1, auxiliary=0.3)
+    task = Classification(Net(False), INFO, auxiliary=0.3).task(optax.sgd(0.1), 1)
     params, _ = task.init(jax.random.key(0))
     with pytest.raises(UserError, match="task.auxiliary=0.3, but Net gives no auxiliary scores: set it to 0"):
         task.objectives["classify"].value(params, {}, batch, jax.random.key(2))
@@ -136,8 +136,8 @@ def log_softmax(scores):
 
 def test_a_run_measures_each_test_image_once_and_not_in_training_mode(tmp_path):
     """50 images in batches of 24: the last has 2, and 22 that pad. The numbers are NumPy's."""
-    data = pictures()
-    task = classification(Normalised(), data.info, optax.sgd(0.3), 12, partial(cross_entropy, smoothing=0.2))
+    data = image_dataset()
+    task = Classification(Normalised(), data.info, partial(cross_entropy, smoothing=0.2)).task(optax.sgd(0.3), 12)
     trained = run(experiment(task, dataset=data), tmp_path / "run")
     split = data.splits["test"].features
     logs = log_softmax(scores_by_hand(trained.state, split["image"] / 255 - 0.5))
@@ -152,7 +152,7 @@ def test_a_run_measures_each_test_image_once_and_not_in_training_mode(tmp_path):
 
 def test_what_is_minimised_is_the_mean_and_the_error_that_of_the_batch(batch):
     """Four images, the scores by hand; all labels but one are the likeliest class's."""
-    task = classification(Net(), INFO, optax.sgd(0.1), 1)
+    task = Classification(Net(), INFO).task(optax.sgd(0.1), 1)
     params, _ = task.init(jax.random.key(0))
     scores = np.asarray(batch["image"].reshape(4, -1) @ params["model"]["last"]["kernel"])
     likeliest = scores.argmax(-1)
@@ -192,13 +192,13 @@ def test_copies_that_are_all_the_image_change_no_loss(loss, tmp_path):
 
 def test_every_copy_has_draws_of_its_own(tmp_path):
     """The copies are the image or, by a coin, nothing: with a linear net the average lies between the two."""
-    data = pictures()
+    data = image_dataset()
 
     def views(key, batch):
         return {**batch, "image": batch["image"] * jax.random.bernoulli(key)}
 
-    task = classification(
-        Normalised(), data.info, optax.sgd(0.3), 1, squared_error, views, 12, average=lambda scores: scores.mean(0)
+    task = Classification(Normalised(), data.info, squared_error, lambda scores: scores.mean(0), views, 12).task(
+        optax.sgd(0.3), 1
     )
     trained = run(experiment(task, settings(steps=1), dataset=data), tmp_path / "run")
     split = data.splits["test"].features
@@ -220,8 +220,29 @@ def test_copies_are_made_of_pixels_and_standardised_again():
     chosen.dataset.update(mean=(0.25,), std=(0.5,))
     pixels = jax.random.uniform(jax.random.key(0), (64, 2, 2, 1))
     batch = {"image": (pixels - 0.25) / 0.5, "label": jnp.arange(64)}
-    made = test_time_views(chosen)(jax.random.key(1), batch)
+    made = test_time_augmentation(chosen)(jax.random.key(1), batch)
     assert set(made) == {"image", "label"}
     flipped = np.isclose(made["image"], batch["image"][:, :, ::-1], atol=1e-5).all((1, 2, 3))
     kept = np.isclose(made["image"], batch["image"], atol=1e-5).all((1, 2, 3))
     assert (flipped | kept).all() and flipped.any() and kept.any()
+
+
+def test_what_lies_on_an_image_moves_with_each_copy():
+    """A box around the bright left half is around the right one where the copy is flipped; so with other images."""
+    chosen = base()
+    chosen.update(test_time={"samples": 2, "augmentation": {"flip": {}}})
+    chosen.dataset.update(mean=(0.25,), std=(0.5,))
+    image = Feature(Kind.IMAGE, (2, 4, 1))
+    features = {"image": image, "depth": image._replace(image="image"), "boxes": Feature(Kind.BOXES, (1, 4))}
+    pixels = np.zeros((32, 2, 4, 1), np.float32)
+    pixels[:, :, :2] = 1.0
+    boxes = np.tile(np.float32([0, 0, 1, 0.5]), (32, 1, 1))
+    batch = {"image": (pixels - 0.25) / 0.5, "depth": (pixels - 0.25) / 0.5, "boxes": boxes, "boxes_mask": boxes[..., 0] == 0}
+    made = test_time_augmentation(chosen, features)(
+        jax.random.key(1), {name: jnp.asarray(values) for name, values in batch.items()}
+    )
+    turned = np.asarray(made["image"][:, 0, 0, 0] < 0)
+    assert turned.any() and not turned.all()
+    np.testing.assert_allclose(made["depth"], made["image"])
+    np.testing.assert_allclose(made["boxes"][:, 0, 1], np.where(turned, 0.5, 0.0), atol=1e-6)
+    assert made["boxes_mask"].all()

@@ -123,10 +123,8 @@ def test_rows_longer_than_a_chunk_are_read_in_one_go(length):
 def test_what_is_minimised_is_the_mean_or_the_sum_over_a_window_with_dropout():
     model, symbols = language_model.RecurrentLM(5, hidden=8, layers=1, dropout=0.5), Vocabulary("abcde")
     batch = {"tokens": jax.random.randint(KEY, (3, 8), 0, 5), "row": jnp.arange(3), "reset": jnp.ones(3, bool)}
-    averaged, summed = (
-        language_model.language_model(model, symbols, optax.sgd(0.1), 1, 3, summed=s).objectives["predict"].value
-        for s in (False, True)
-    )
+    learners = (language_model.LanguageModel(model, symbols, 3, language_model.Settings(summed=s)) for s in (False, True))
+    averaged, summed = (learner.task(optax.sgd(0.1), 1).objectives["predict"].value for learner in learners)
 
     @jax.jit
     def values(batch):

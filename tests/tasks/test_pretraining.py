@@ -9,8 +9,8 @@ import pytest
 from dl.config import base
 from dl.errors import UserError
 from dl.models.autoencoder import DenseAutoencoder
-from dl.tasks.pretraining import autoencoder_loss
 from dl.tasks.reconstruction import squared_error
+from dl.tasks.stacked_autoencoder import AutoencoderLoss
 from dl.training.assembly import assemble
 from dl.training.explain import explain
 from tests.training.tasks import hashes, run
@@ -89,7 +89,7 @@ def test_a_layer_learns_to_undo_its_corruption():
     model = DenseAutoencoder((2, 2, 1), hidden=(3,), activation="identity", output="identity")
     below = jax.random.normal(jax.random.key(0), (5, 2, 2, 1))
     params = jax.tree.map(lambda p: p + 0.3, model.init(jax.random.key(1), below)["params"])
-    loss = autoencoder_loss(model, squared_error, [lambda key, x: 0 * x], 0.0)
+    loss = AutoencoderLoss(model, squared_error, [lambda key, x: 0 * x])
     layer = {name: np.asarray(value) for name, value in params["layer_0"].items()}
     answer = layer["bias"] @ layer["decoder_kernel"] + layer["decoder_bias"]
     (total, count), metrics = loss(params, 0, below, jax.random.key(2))
@@ -98,7 +98,7 @@ def test_a_layer_learns_to_undo_its_corruption():
     assert float(metrics["layer_0_reconstruction"][0]) == pytest.approx(5 * expected, rel=1e-5)
 
 
-def test_every_step_corrupts_anew():
+def test_every_step_draws_new_noise():
     """The loss of a layer depends on the step's key."""
     made = assemble(config({**STACKED, "noise": {"name": "masking", "amount": (0.5, 0.5)}}))
     params = made.task.init(jax.random.key(0))[0]

@@ -13,9 +13,9 @@ from dl.data.load import load
 from dl.errors import UserError
 from dl.models.autoencoder import DenseAutoencoder
 from dl.task import Evaluation
-from dl.tasks.reconstruction import reconstruction
+from dl.tasks.reconstruction import Reconstruction
 from dl.training.assembly import assemble
-from tests.training.tasks import curve, experiment, hashes, pictures, run, settings
+from tests.training.tasks import curve, experiment, hashes, image_dataset, run, settings
 
 
 def config(model=None, optimizer=None, **task):
@@ -33,7 +33,7 @@ def test_a_linear_autoencoder_spans_the_principal_components(tmp_path):
     data, steps = load(base().dataset), 2000
     images = data.splits["train"].features["image"].reshape(-1, 64) / np.float32(255)
     model = DenseAutoencoder((8, 8, 1), hidden=(3,), activation="identity", output="identity")
-    task = reconstruction(model, data.info, optax.adam(optax.cosine_decay_schedule(0.02, steps)), steps)
+    task = Reconstruction(model, data.info).task(optax.adam(optax.cosine_decay_schedule(0.02, steps)), steps)
     whole = settings(steps=steps, batch_size=len(images), log_every=1000, checkpoint_every=0, steps_per_dispatch=250)
     whole.dataset.update(mean=(0.0,))
     trained = run(experiment(task, whole, dataset=data), tmp_path / "run")
@@ -49,9 +49,9 @@ def test_a_run_measures_each_image_once_and_learns_from_corrupted_ones(tmp_path)
 
     The 50 test images end in a batch of 2, and 22 that pad.
     """
-    data = pictures()
+    data = image_dataset()
     model = DenseAutoencoder((8, 8, 1), hidden=(3,), activation="identity", output="identity")
-    task = reconstruction(model, data.info, optax.set_to_zero(), 1, corrupt=lambda key, x: x / 2)
+    task = Reconstruction(model, data.info, corrupt=lambda key, x: x / 2).task(optax.set_to_zero(), 1)
     trained = run(experiment(task, settings(steps=1, batch_size=64), dataset=data), tmp_path / "run")
     layer = {name: np.asarray(value)[0] for name, value in trained.state.params["layer_0"].items()}
 
@@ -112,11 +112,11 @@ def rendered(made, count=20):
 
 def test_what_is_shown():
     shown = rendered(config(model={"hidden": (6, 2), "linear_code": True}, noise={"name": "gaussian", "amount": 0.2}))
-    pictures = shown["reconstructions"]
-    assert isinstance(pictures, Images) and pictures.pixels.shape == (30, 8, 8, 1) and pictures.columns == 10
-    assert [pictures.captions[i] for i in (0, 10, 20)] == ["original", "corrupted", "reconstruction"]
+    grid = shown["reconstructions"]
+    assert isinstance(grid, Images) and grid.pixels.shape == (30, 8, 8, 1) and grid.columns == 10
+    assert [grid.captions[i] for i in (0, 10, 20)] == ["original", "corrupted", "reconstruction"]
     test = load(base().dataset).splits["test"].features["image"]
-    np.testing.assert_allclose(pictures.pixels[0] * test[:20].max(), test[0], atol=1e-3)
+    np.testing.assert_allclose(grid.pixels[0] * test[:20].max(), test[0], atol=1e-3)
     assert shown["first-layer filters"].pixels.shape == (6, 8, 8, 1)
     assert isinstance(shown["the code"], Scatter) and shown["the code"].points.shape == (20, 2)
     assert shown["decoded over the plane of the code"].pixels.shape == (225, 8, 8, 1)
@@ -133,7 +133,7 @@ def test_what_is_shown():
 MISTAKES = {
     "model": ({"model": {"name": "mlp"}}, "'mlp' is no autoencoder. Choices: .*conv_autoencoder"),
     "loss": ({"loss": "hinge"}, "unknown loss 'hinge'"),
-    "setting": ({"noice": 1}, "unknown setting of the task 'reconstruction' 'noice'. Did you mean 'noise'"),
+    "setting": ({"noice": 1}, "unknown setting of the task reconstruction 'noice'. Did you mean 'noise'"),
     "units": ({"model": {"output": "identity"}}, "'cross_entropy' needs logistic units"),
     "penalty": ({"sparsity": -1.0}, "task.sparsity must be a number, 0 or more"),
 }

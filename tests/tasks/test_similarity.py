@@ -20,7 +20,7 @@ from dl.training.assembly import assemble
 from dl.training.loop import train
 from dl.training.progress import Progress
 from dl.training.workdir import read_metrics
-from tests.training.tasks import experiment, pictures, settings
+from tests.training.tasks import experiment, image_dataset, settings
 from tests.training.tasks import run as run_task
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -146,7 +146,7 @@ class Points(nn.Module):
 def points(**settings):
     """The task on images of one pixel, points on a line: the embedding is the number itself."""
     chosen = similarity.Settings(embedding=1, few_shot=(), **settings)
-    made = similarity.similarity(Points(), labelled_images("points", (1, 1, 1), 2), optax.sgd(0.1), 1, chosen)
+    made = similarity.Similarity(Points(), labelled_images("points", (1, 1, 1), 2), chosen).task(optax.sgd(0.1), 1)
     return lambda **batch: made.objectives["compare"].value({"tower": {}}, {}, batch, jax.random.key(0))
 
 
@@ -193,8 +193,8 @@ class Dropped(nn.Module):
 
 def test_a_run_embeds_each_image_once_and_drops_nothing(tmp_path):
     """The mean length of the embeddings is NumPy's; 50 test images end in a batch of 2, and 22 that pad."""
-    data, chosen = pictures(), similarity.Settings(embedding=3, few_shot=(), pairs=50)
-    task = similarity.similarity(Dropped(), data.info, optax.sgd(0.1), 1, chosen)
+    data, chosen = image_dataset(), similarity.Settings(embedding=3, few_shot=(), pairs=50)
+    task = similarity.Similarity(Dropped(), data.info, chosen).task(optax.sgd(0.1), 1)
     whole = settings(steps=1, dataset={"mean": (0.5,), "batches": "pairs"})
     trained = run_task(experiment(task, whole, dataset=data), tmp_path / "run")
     bias, kernel = (np.asarray(x)[0] for x in jax.tree.leaves(trained.state.params["tower"]))

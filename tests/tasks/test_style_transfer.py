@@ -187,7 +187,7 @@ def test_a_doodle_s_region_acts_there_alone(tmp_path):
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        ({"content": "nowhere.jpg"}, "picture nowhere.jpg is missing"),
+        ({"content": "nowhere.jpg"}, "image nowhere.jpg is missing"),
         ({"content": "", "styles": ()}, "needs task.content"),
         ({"style_layers": ("conv2",)}, "unknown layer of squeezenet 'conv2'.*Choices: .*fire9"),
         ({"style_weights": (1.0, 2.0)}, "style_weights must be 1 numbers"),

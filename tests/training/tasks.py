@@ -35,7 +35,7 @@ def settings(**changes) -> ConfigDict:
     return config
 
 
-def pictures(train: int = 64, test: int = 50) -> Dataset:
+def image_dataset(train: int = 64, test: int = 50) -> Dataset:
     """Noise of 8x8 with a label that is hidden in its first pixel; 50 test examples end in a ragged batch of 24."""
     rng = np.random.default_rng(0)
 
@@ -45,7 +45,7 @@ def pictures(train: int = 64, test: int = 50) -> Dataset:
         image[:, 0, 0, 0] = label * 60
         return Arrays({"image": image, "label": label})
 
-    return Dataset(labelled_images("pictures", (8, 8, 1), 4), {"train": split(train), "test": split(test)})
+    return Dataset(labelled_images("images", (8, 8, 1), 4), {"train": split(train), "test": split(test)})
 
 
 class Nothing:
@@ -141,7 +141,7 @@ def gan(steps: int = STEPS) -> Task:
 
 
 def painting(steps: int = STEPS) -> Task:
-    """The parameters are a picture, the target lies in the variables, batches are empty."""
+    """The parameters are an image, the target lies in the variables, batches are empty."""
 
     def init(key):
         a, b = jax.random.split(key)
@@ -236,7 +236,7 @@ def experiment(
     """The experiment of a task, on so many of the virtual devices."""
     config = config or settings()
     if dataset is None:
-        dataset = nothing() if task == "painting" else pictures()
+        dataset = nothing() if task == "painting" else image_dataset()
     made = TASKS[task](config.steps) if isinstance(task, str) else task
     return Experiment(config, dataset, made, mesh.build(config.mesh.to_dict(), config.replicas, jax.devices()[:devices]))
 

@@ -8,12 +8,14 @@ import numpy as np
 import optax
 import pytest
 
+from dl.data.batches import buckets
 from dl.data.pipeline import read_block
 from dl.data.ragged import in_memory, ragged
 from dl.dataset import Dataset, Feature, Info, Kind
 from dl.metric import LOWER
 from dl.task import Evaluator, Objective, Phase, Task, mean, valid
 from dl.training.evaluate import Evaluations
+from dl.training.explain import explain
 from dl.training.feed import feeds
 from dl.training.plan import blocks
 from tests.training.tasks import curve, experiment, hashes, run, settings
@@ -134,6 +136,18 @@ def test_the_gradient_of_an_epoch_is_that_of_every_example_by_itself(tokens):
     for found in (of(step(n) for n in range(made.examples() // made.config.batch_size)), of([whole])):
         np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), found[1], expected[1])
+
+
+def test_explained_are_the_batches_that_there_are():
+    """One and the same net costs in proportion to the symbols of a batch, but for what its loss and update take."""
+    plain = explain(chosen(tokens=0)).phases[0]
+    made = chosen(tokens=15)
+    order, found = buckets.order(made.dataset.splits["train"], 6, made.config.dataset.to_dict()), explain(made).phases[0]
+    assert order.sizes == (5, 3, 2) and found.shapes == plain.shapes == 3
+    assert found.examples == 30 / order.steps < 5 and 5 < plain.examples <= 6
+    assert 2 * found.flops_per_step < plain.flops_per_step
+    fixed = explain(experiment("classifier")).phases[0]
+    assert (fixed.examples, fixed.shapes) == (16, 1)
 
 
 def test_a_dispatch_is_of_one_bucket_and_the_same_wherever_one_begins():

@@ -152,7 +152,7 @@ def test_training_goes_on_from_the_one_before_to_the_same_end(damage, undisturbe
     again = run(experiment("classifier"), workdir)
     assert again.step == 12 and hashes(again) == undisturbed[1]
     assert checkpoint.steps(workdir) == [8, 12]
-    assert checkpoint.restore_latest(workdir, experiment("classifier").target())[0] == 12  # saved anew, and whole
+    assert checkpoint.restore_latest(workdir, experiment("classifier").target())[0] == 12  # saved again, and whole
     steps = curve(workdir, "loss")
     np.testing.assert_array_equal(steps, curve(undisturbed[0], "loss"))
 

@@ -12,11 +12,11 @@ import pytest
 from dl.dataset import Arrays
 from dl.errors import UserError
 from dl.task import Phase, mean
-from dl.training import checkpoint
+from dl.training import checkpoint, result
 from dl.training.assembly import check_task
 from dl.training.progress import Progress
 from dl.training.workdir import read_metrics
-from tests.training.tasks import TASKS, curve, experiment, hashes, pictures, run, settings
+from tests.training.tasks import TASKS, curve, experiment, hashes, image_dataset, run, settings
 
 
 class Terminate(Progress):
@@ -97,10 +97,10 @@ def test_steps_per_dispatch_changes_rounding_only(tmp_path):
 
 
 def spoiled(step: int):
-    """Pictures of floats of which one is NaN: the first that stands in the batch of `step`, counted from 0."""
+    """Images of floats of which one is NaN: the first that stands in the batch of `step`, counted from 0."""
     from dl.data.order import example_indices
 
-    data = pictures()
+    data = image_dataset()
     image = data.splits["train"].features["image"].astype(np.float32) / 255
     first = example_indices(0, np.arange(16 * step), 64)
     new = [i for i in example_indices(0, np.arange(16 * step, 16 * (step + 1)), 64) if i not in first]
@@ -122,7 +122,7 @@ def early(patience: int):
     config = settings(steps=40, eval_every=2, checkpoint_every=4, log_every=4)
     config.early_stopping.update(metric="validation/loss", patience=patience)
     config.best.metric = "validation/loss"
-    data = pictures()
+    data = image_dataset()
     return experiment("classifier", config, dataset=data._replace(splits={**data.splits, "validation": data.splits["test"]}))
 
 
@@ -215,7 +215,7 @@ def test_a_metric_of_which_nothing_is_better_is_refused():
 
 
 def test_infinite_parameters_are_not_saved(tmp_path):
-    """The loss of a picture that flies away is finite for a while in float32; its norm is not."""
+    """The loss of an image that flies away is finite for a while in float32; its norm is not."""
     task = experiment("painting").task
     objective = task.objectives["paint"]
 
@@ -246,11 +246,11 @@ def test_a_parameter_norm_that_is_infinite_stops_the_run(tmp_path):
         params, variables = experiment("painting").task.init(key)
         return {"image": {"pixels": params["image"]["pixels"] + 1e30}}, variables
 
-    def still(params, variables, batch, key):  # its loss and its gradient are finite
+    def flat(params, variables, batch, key):  # its loss and its gradient are finite
         return (params["image"]["pixels"].mean() * 0.0, jnp.float32(1)), (variables, {})
 
     task = experiment("painting").task
-    task = task._replace(init=init, objectives={"paint": task.objectives["paint"]._replace(loss=still)})
+    task = task._replace(init=init, objectives={"paint": task.objectives["paint"]._replace(loss=flat)})
     with pytest.raises(
         UserError, match=r"stopped at step 1: the metric 'parameter_norm/image' of replica 0 is NaN or infinite"
     ):
@@ -259,7 +259,7 @@ def test_a_parameter_norm_that_is_infinite_stops_the_run(tmp_path):
 
 
 def test_nan_in_the_test_split_alone_is_one_line_and_the_training_is_saved(tmp_path):
-    data = pictures()
+    data = image_dataset()
     image = data.splits["test"].features["image"].astype(np.float32) / 255
     image[7, 0, 0] = np.nan
     data = data._replace(splits={**data.splits, "test": Arrays({**data.splits["test"].features, "image": image})})
@@ -292,7 +292,7 @@ def test_a_phase_and_an_evaluator_are_one_program_whatever_the_intervals(tmp_pat
 
     monkeypatch.setattr(compiler, "compile_or_get_cached", counted)
     config = settings(steps=31, steps_per_dispatch=4, log_every=3, eval_every=5, checkpoint_every=7)
-    data = pictures()
+    data = image_dataset()
     splits = {**data.splits, "validation": data.splits["test"]}
     run(experiment("classifier", config, dataset=data._replace(splits=splits)), tmp_path / "run")
     # The initial state, the only phase, the norms of the parameters; one evaluator on two splits, seven times.
@@ -301,10 +301,26 @@ def test_a_phase_and_an_evaluator_are_one_program_whatever_the_intervals(tmp_pat
     assert made.count("jit_local") == 3 + 2 + 3  # three phases, with ends of their own
 
 
+def test_init_is_traced_once(tmp_path):
+    config = settings(eval_every=6)
+    config.best.metric = "test/error"
+    chosen, traced = experiment("classifier", config), []
+
+    def init(key):
+        traced.append(key)
+        return made(key)
+
+    made = chosen.task.init
+    chosen = chosen._replace(task=chosen.task._replace(init=init))
+    trained = run(chosen, tmp_path / "run")
+    assert result.best(chosen, tmp_path / "run", trained.state)["metrics"]["test"]
+    assert len(traced) == 1
+
+
 def test_a_second_stream_feeds_the_same_steps_under_its_own_name(tmp_path):
     """What a step sees of it is what a run on that split alone would see."""
-    data = pictures()
-    other = pictures(train=40).splits["train"]
+    data = image_dataset()
+    other = image_dataset(train=40).splits["train"]
     task = experiment("classifier").task
     objective, seen = task.objectives["classify"], {}
 

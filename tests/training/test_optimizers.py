@@ -482,7 +482,7 @@ GOOD = {"name": "adam", "learning_rate": 0.1}
         ({**GOOD, "rules": [{"pattern": "(", "frozen": True}]}, r"'\(' is not a regular expression"),
         (
             {**GOOD, "rules": [{"pattern": ".*", "learning_rate_scale": 0}]},
-            "must be above 0, not 0; to hold parameters still, set 'frozen'",
+            "must be above 0, not 0; to freeze parameters, set 'frozen'",
         ),
         ({**GOOD, "rules": [{"pattern": ".*", "frozen": "no"}]}, "must be True or False, not 'no'"),
     ],

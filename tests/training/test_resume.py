@@ -11,7 +11,7 @@ from dl.dataset import Arrays, Dataset
 from dl.errors import UserError
 from dl.training import checkpoint, history, resume
 from dl.training.workdir import open_for_writing, read_config
-from tests.training.tasks import experiment, pictures, settings
+from tests.training.tasks import experiment, image_dataset, settings
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +115,7 @@ def test_a_run_that_early_stopping_ended_keeps_what_it_was_made_with(workdir):
 
 
 def replaced() -> Dataset:
-    found = pictures()
+    found = image_dataset()
     train = found.splits["train"].features
     return found._replace(splits={**found.splits, "train": Arrays({**train, "label": np.zeros_like(train["label"])})})
 
@@ -129,7 +129,7 @@ def test_data_that_were_replaced_are_refused(workdir):
     begin(workdir, dataset=replaced())  # nothing is trained yet
     begin(workdir)
     save(chosen, workdir, 4)
-    with pytest.raises(UserError, match=r"the examples of pictures are not those .* put the old files back"):
+    with pytest.raises(UserError, match=r"the examples of images are not those .* put the old files back"):
         begin(workdir, dataset=replaced())
     assert json.loads((workdir / "data.json").read_text()) == kept
     begin(workdir)

@@ -231,7 +231,7 @@ def test_the_gradient_is_clipped_by_its_global_norm():
 
 
 def test_each_optimizer_counts_its_own_updates():
-    rate = optax.piecewise_constant_schedule(1.0, {2: 0.0})  # moves twice, then stands still
+    rate = optax.piecewise_constant_schedule(1.0, {2: 0.0})  # moves twice, then stays
     task = scalar("down", "half", "down")
     task = task._replace(objectives={**task.objectives, "down": task.objectives["down"]._replace(optimizer=optax.sgd(rate))})
     state, _ = step(task)

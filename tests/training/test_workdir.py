@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from dl.errors import UserError
+from dl.report import recorded
 from dl.training import history
 from dl.training.workdir import MetricsFile, open_for_writing, read_config, read_data, read_metrics, statistics, write_json
 from tests.training.tasks import settings
@@ -13,6 +15,18 @@ from tests.training.tasks import settings
 
 def opened(workdir, override=False, **changes):
     return open_for_writing(workdir, settings(**changes), override)
+
+
+@pytest.mark.parametrize("name", ["config.json", "data.json", "metrics.jsonl"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(workdir, name):
+    workdir.mkdir()
+    os.mkfifo(workdir / name)
+    read = {"config.json": read_config, "data.json": read_data, "metrics.jsonl": read_metrics}[name]
+    with pytest.raises(UserError, match=f"{name} is a pipe or a device, and should be a file"):
+        read(workdir)
+    if name == "metrics.jsonl":
+        with pytest.raises(UserError, match="is a pipe or a device"):
+            recorded.read_lines(workdir, [])
 
 
 def test_another_configuration_is_refused_with_the_keys_that_differ(workdir):

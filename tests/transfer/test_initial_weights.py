@@ -101,7 +101,7 @@ def test_the_published_weights_of_squeezenet_with_another_head(shared_data):
     name = "squeezenet_imagenet/squeezenet_v1.0_oihw_float32.npz"
     made = config(task__weights=name, dataset__size=(32, 32), dataset__fit="resize")
     made.model = {"name": "squeezenet"}
-    resources = Resources(labelled_images("pictures", (32, 32, 3), 10), manual_dir=str(shared_data))
+    resources = Resources(labelled_images("images", (32, 32, 3), 10), manual_dir=str(shared_data))
     with pytest.raises(UserError, match=r"take images with dataset.mean=\(0.4824,0.4588,0.4078\), not \(0.0,\)"):
         classification.build(made, resources, 1)
     made.dataset.update(mean=(123 / 255, 117 / 255, 104 / 255), std=(1 / 255,) * 3)
@@ -116,7 +116,7 @@ def test_the_published_weights_of_squeezenet_with_another_head(shared_data):
 
 def test_what_depends_on_the_number_of_classes_is_the_head():
     def of(classes):
-        return classification.build(config(), Resources(labelled_images("pictures", (32, 32, 1), classes)), 1)
+        return classification.build(config(), Resources(labelled_images("images", (32, 32, 1), classes)), 1)
 
     assert initial_weights.head(of(10), lambda: of(11)) == {"model/dense3/kernel", "model/dense3/bias"}
 
@@ -178,10 +178,11 @@ class Normalised(nn.Module):
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_the_statistics_of_a_frozen_layer_stand_still_unless_they_are_to_move(keep):
-    info = labelled_images("pictures", (4, 4, 1), 10)
-    still = frozen([{"pattern": "model/(dense1|norm1)/.*", "frozen": True}, {"pattern": "model/(dense2|norm2|head)/.*"}])
-    task = classification.classification(Normalised(), info, optax.sgd(0.1), 1, is_frozen=still, freeze_statistics=keep)
+def test_the_statistics_of_a_frozen_layer_are_kept_unless_they_are_to_move(keep):
+    info = labelled_images("images", (4, 4, 1), 10)
+    is_frozen = frozen([{"pattern": "model/(dense1|norm1)/.*", "frozen": True}, {"pattern": "model/(dense2|norm2|head)/.*"}])
+    learner = classification.Classification(Normalised(), info, is_frozen=is_frozen, freeze_statistics=keep)
+    task = learner.task(optax.sgd(0.1), 1)
     params, variables = task.init(jax.random.key(0))
     images = jax.random.normal(jax.random.key(1), (32, 4, 4, 1)) + 1
     batch = {"image": images, "label": jnp.arange(32) % 10}

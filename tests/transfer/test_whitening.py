@@ -84,8 +84,8 @@ def test_the_task_starts_from_the_data_and_leaves_the_layer_alone():
     gradients = jax.tree.map(jnp.ones_like, {"model": params["model"]})
     moves, _ = objective.optimizer.update(gradients, state, {"model": params["model"]})
     flat = flatten_dict(moves["model"], sep="/")
-    still = {path for path, move in flat.items() if not np.asarray(move).any()}
-    assert still == {"whiten/kernel"}
+    frozen = {path for path, move in flat.items() if not np.asarray(move).any()}
+    assert frozen == {"whiten/kernel"}
     bias, weight = (abs(float(flat[path].mean())) for path in ("block1_norm1/bias", "fc/kernel"))
     assert bias / weight == pytest.approx(64, rel=0.01)
 

@@ -33,7 +33,7 @@ pixels, angles in degrees, pixel values in 0..1. `fill` is what lies outside of 
     hue                  delta=0.05                     the hue (HSV) plus U(-delta, delta) turns; grey images stay
     gaussian_noise       std=0.05                       adds N(0, std^2) to each pixel and channel, not clipped
     cutout               size=16, fill=0.0              overwrites a square of side `size`, centred on any pixel
-    mixup                alpha=1.0, per_example=False   adds images in pairs, weighted by Beta(alpha, alpha); see below
+    mixup                alpha=1.0, per_example=False   adds neighbours in the batch, weighted by Beta(alpha, alpha); see below
     spec_augment         frequency_masks=2              so many bands of U{0..frequency_width} neighbouring components and
                          frequency_width=27             so many runs of U{0..time_width} frames, at most the part `time_part`
                          time_masks=2, time_width=100   of all, become `fill`; runs lie within the sequence's length
@@ -108,7 +108,7 @@ def build(settings: Mapping[str, Any], features: Features = ONE_IMAGE) -> Augmen
 
     Args:
         settings: name -> its settings.
-        features: of the batches; what is not named there is left alone.
+        features: features of the batches; what is not named there is left alone.
 
     Raises:
         UserError: an unknown name or setting, or a value out of range; when called: images of a shape that a transform cannot

@@ -55,7 +55,7 @@ def hue(delta: float = 0.05) -> Transform:
         value, span = _value_and_span(image)
         over = 1.0 / jnp.where(span > 0.0, span, 1.0)[..., 0]
         # dm-pix (`rgb_to_hsv`) asks which channel equals the largest. Compiled, none need be: a channel may be computed twice
-        # and rounded differently, and the pixel gets a wrong colour. Here both sides of a near tie give about the same angle.
+        # and rounded differently, and the pixel gets another colour. Here both sides of a near tie give about the same angle.
         angle = jnp.where(green >= blue, 2.0 + (blue - red) * over, 4.0 + (red - green) * over)
         angle = jnp.where((red >= green) & (red >= blue), (green - blue) * over, angle)
         turned = angle / 6.0 + jax.random.uniform(key, (), minval=-delta, maxval=delta)

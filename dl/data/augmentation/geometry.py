@@ -54,7 +54,7 @@ def moved(geometry: Geometry, parameters: Parameters, feature: Feature, values: 
         parameters: as `geometry.draw` gave them.
         feature: says the kind of `values`.
         values: without a batch axis.
-        shape: of the image before the change.
+        shape: shape of the image before the change.
     """
     match feature.kind:
         case Kind.IMAGE:

@@ -67,7 +67,9 @@ def affine(
 def inverse_matrix(degrees: jax.Array, scale: jax.Array, squeeze: jax.Array, shear: jax.Array) -> Float[Array, "2 2"]:
     """The inverse of rotation * scale * squeeze * shear, for (row, column) offsets; rows point downwards.
 
-    degrees: of the rotation, counter-clockwise as seen. scale: of both axes. squeeze: height times it, width divided by it.
+    degrees: angle of the rotation in degrees, counter-clockwise as seen.
+    scale: factor of both axes.
+    squeeze: factor of the height, by which the width is divided.
     shear: degrees by which upright lines lean over, to the right at the bottom where positive.
     """
     sine, cosine = jnp.sin(jnp.deg2rad(degrees)), jnp.cos(jnp.deg2rad(degrees))

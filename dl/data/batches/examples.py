@@ -1,4 +1,4 @@
-"""Batches of single examples, in an order drawn anew for every epoch."""
+"""Batches of single examples, in an order drawn for every epoch."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ def examples(source: Source, seed: int, batch_size: int, settings: Mapping[str, 
 
     Args:
         source: the split.
-        seed: of the order.
+        seed: seed of the order.
         batch_size: examples a step, over all processes.
         settings: `config.dataset`.
         on_device: the split itself lies on the device, so batches hold `index` [steps, rows] in place of the features.
@@ -47,7 +47,7 @@ def examples(source: Source, seed: int, batch_size: int, settings: Mapping[str, 
 class ReadAhead:
     """`Read` for a source that does not fit in memory: the same batches, read and decoded before they are asked for.
 
-    What is remembered between two calls is only what is being read; a call for other steps begins anew. Steps are read in
+    What is remembered between two calls is only what is being read; a call for other steps starts over. Steps are read in
     blocks as long as the call before was, so that the next call, where it is for as many, gets one without a copy.
     """
 

@@ -20,7 +20,7 @@ def pairs(source: Source, seed: int, batch_size: int, settings: Mapping[str, Any
 
     Args:
         source: the split; read without reading ahead where it is not in memory.
-        seed: of the draws.
+        seed: seed of the draws.
         batch_size: pairs a step, over all processes.
         settings: `config.dataset`: `ratio` (1 to 10, default 1) dissimilar pairs for a similar one; `group`, the name of a
             feature such as Omniglot's "alphabet", by which pairs are drawn, or "".
@@ -60,7 +60,7 @@ def classes(source: Source, seed: int, batch_size: int, settings: Mapping[str, A
 
     Args:
         source: the split; read without reading ahead where it is not in memory.
-        seed: of the draws.
+        seed: seed of the draws.
         batch_size: P * K, over all processes.
         settings: `config.dataset`: `per_class` is K (default 4).
         on_device: the split itself lies on the device, so batches hold `index` in place of the features.

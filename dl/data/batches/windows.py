@@ -55,7 +55,7 @@ def windows(source: Source, seed: int, batch_size: int, settings: Mapping[str, A
 
     Args:
         source: with the feature `token`.
-        seed: of the shifts.
+        seed: seed of the shifts.
         batch_size: rows of the text.
         settings: `config.dataset`: `window`; with `shift`, each epoch begins up to a window later than the text.
         on_device: not used: a window is as small as its indices.

@@ -34,7 +34,7 @@ def load_celeba(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
 
     Without labels. `manual_dir` holds `celeba_10k/celebA_10000_jpg.zip` (images 1 to 10,000, half size; `train` 9,000,
     `validation` 500, `test` 500) or the published `celeb_a/img_align_celeba.zip` (`train` 162,770, `validation` 19,867, `test`
-    19,962), taken first. Prepared by TFDS, the set is `dataset.name=celeb_a`.
+    19,962), taken first. Prepared by TFDS, the dataset is `dataset.name=celeb_a`.
 
     Raises:
         UserError: no `manual_dir`, a file that is missing or corrupt, or a size that is none.

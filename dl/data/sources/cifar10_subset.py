@@ -25,7 +25,7 @@ def load_cifar10_subset(settings: ConfigDict, data_dir: str | None = None, manua
     """Images uint8 [32, 32, 3], 10 classes of CIFAR-10's order, as many of each: `train` (2,000) and `test` (1,000).
 
     The zip's members are `split/class/name.png`. Their order is that of a hash of their names, as TFDS has it, so that a slice
-    holds all classes. TFDS has no builder of this set, so it is read from `manual_dir/cifar10_subset` (or `manual_dir`) alone.
+    holds all classes. TFDS has no builder of it, so it is read from `manual_dir/cifar10_subset` (or `manual_dir`) alone.
 
     Raises:
         UserError: no `manual_dir`, or the file is missing or corrupt.

@@ -89,7 +89,7 @@ def load_svhn(settings: ConfigDict, data_dir: str | None = None, manual_dir: str
 
 
 PUBLIC = {"cifar10": load_cifar10, "cifar100": load_cifar100, "svhn_cropped": load_svhn}
-KNOWN = {  # what is known of a set without its files
+KNOWN = {  # what is known of a dataset without its files
     "cifar10": lambda settings: labelled("cifar10", (32, 32, 3), {"train": 50_000, "test": 10_000}, CIFAR10),
     "cifar100": lambda settings: labelled("cifar100", (32, 32, 3), {"train": 50_000, "test": 10_000}, CIFAR100),
     "svhn_cropped": lambda settings: labelled(

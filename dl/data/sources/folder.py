@@ -54,7 +54,7 @@ def load_folder(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
         raise unknown("dataset.split_by", str(by), ("image", "class"))
     listed, classes = _listed(root, settings.get("holdout", 10.0), by == "class")
     paths = [path for files in listed.values() for path, _ in files]
-    if size == (0, 0) or fit != "crop":  # cropped sets are too large for a look at every file
+    if size == (0, 0) or fit != "crop":  # cropped datasets are too large for a look at every file
         shapes = _header_sizes(paths)
     if size == (0, 0):
         _check_one_size(paths, shapes)

@@ -1,6 +1,6 @@
-"""Published sets that TFDS has a builder for, from their original archives: MNIST and its kin, CIFAR, SVHN, Omniglot.
+"""Published datasets that TFDS has a builder for, from their original archives: MNIST and its kin, CIFAR, SVHN, Omniglot.
 
-What is read, first of: the set prepared in `data_dir`; the archives in `manual_dir` (prepared into `data_dir` where that is
+What is read, first of: the dataset prepared in `data_dir`; the archives in `manual_dir` (prepared into `data_dir` where that is
 given, so that other programs see it too, otherwise parsed straight into memory); a download, prepared into `data_dir`. All
 three give the same examples in the same order, that of TFDS.
 """
@@ -20,14 +20,14 @@ from dl.dataset import Arrays, Dataset, Feature, Info, Kind
 
 
 class Known(NamedTuple):
-    """A published set.
+    """A published dataset.
 
     name: as in TFDS, with its configuration (`emnist/balanced`).
     archives: split -> the names of the files it is read from.
     parse: (paths by name, split) -> the split.
-    class_names: of the feature `label`, for us.
-    recorded: feature -> the names that TFDS's builder takes from the archives and records with the prepared set.
-    channels: of an image, where TFDS stores a grey one as RGB; otherwise 0.
+    class_names: names of the classes of the feature `label`, for us.
+    recorded: feature -> the names that TFDS's builder takes from the archives and records with the prepared dataset.
+    channels: number of an image's channels, where TFDS stores a grey one as RGB; otherwise 0.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Known(NamedTuple):
 
 
 def load_known(known: Known, settings: ConfigDict, data_dir: str | None, manual_dir: str | None) -> Dataset:
-    """The stock splits of a published set (those that `settings.splits` mention, where archives are parsed).
+    """The stock splits of a published dataset (those that `settings.splits` mention, where archives are parsed).
 
     Raises:
         UserError: an archive is missing or corrupt, or there is no network to download it.
@@ -93,7 +93,7 @@ def parsed_dataset(known: Known, splits: Mapping[str, Parsed]) -> Dataset:
 
 
 def _named(dataset: Dataset, known: Known) -> Dataset:
-    # TFDS calls the classes of several of these sets "0", "1", ...; we use the same names whichever way the data came.
+    # TFDS calls the classes of several of these datasets "0", "1", ...; we use the same names whichever way the data came.
     features = {name: known.feature(name, feature.shape) for name, feature in dataset.info.features.items()}
     return dataset._replace(info=Info(known.name, features))
 

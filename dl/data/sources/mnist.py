@@ -1,4 +1,4 @@
-"""MNIST (LeCun, Bottou, Bengio & Haffner 1998) and the sets of its form: Fashion-MNIST (Xiao, Rasul & Vollgraf 2017), KMNIST
+"""MNIST (LeCun, Bottou, Bengio & Haffner 1998) and datasets of its form: Fashion-MNIST (Xiao, Rasul & Vollgraf 2017), KMNIST
 (Clanuwat et al. 2018) and EMNIST (Cohen, Afshar, Tapson & van Schaik 2017). Images uint8 [28, 28, 1].
 """
 
@@ -118,7 +118,7 @@ def _known_emnist(settings: ConfigDict) -> Dataset:
     return _known(f"emnist/{variant}", EMNIST[variant], *EMNIST_SIZES[variant])
 
 
-KNOWN = {  # what is known of a set without its files
+KNOWN = {  # what is known of a dataset without its files
     "mnist": lambda settings: _known("mnist", DIGITS),
     "fashion_mnist": lambda settings: _known("fashion_mnist", FASHION),
     "kmnist": lambda settings: _known("kmnist", KUZUSHIJI),

@@ -1,4 +1,4 @@
-"""No data at all, for a task whose parameters are the result, such as a painted picture: every batch is empty."""
+"""No data at all, for a task whose parameters are the result, such as a painted image: every batch is empty."""
 
 import numpy as np
 from ml_collections import ConfigDict

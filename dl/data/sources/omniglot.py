@@ -24,7 +24,7 @@ ZIPS = {
     "small1": "images_background_small1.zip",
     "small2": "images_background_small2.zip",
 }
-# The same pictures as two NumPy files, `images` [characters, 20, 105, 105] bool, in the order of the labels.
+# The same images as two NumPy files, `images` [characters, 20, 105, 105] bool, in the order of the labels.
 ARRAYS = {
     "train": Archive("images_background.npz", "8bf84167413cd00beacdce3fe582f780ab538d8dbef043a6d688f2527bbce199"),
     "test": Archive("images_evaluation.npz", "0b84c7ffd94c4841c0040e529c86a82eaaccb986d8eadad5673f7991b7475276"),
@@ -96,7 +96,7 @@ def load_omniglot(settings: ConfigDict, data_dir: str | None = None, manual_dir:
 
     Splits, as in TFDS: `train` (background, 964 characters, 19,280 images), `test` (evaluation, 659 others, 13,180), and the
     two small background sets `small1` (2,720) and `small2` (3,120). In `manual_dir`, each of the first two may be the published
-    zip or an .npz of the same pictures. Besides, the splits and trials of `dl.data.sources.omniglot_trials`, with `drawer`.
+    zip or an .npz of the same images. Besides, the splits and trials of `dl.data.sources.omniglot_trials`, with `drawer`.
 
     Raises:
         UserError: an archive is missing or corrupt, or there is no network to download it.

@@ -14,7 +14,7 @@ A run is `support`, one drawing each of 20 characters of one alphabet by one per
 another person. Its images have `run` (0..19), `role` (0 support, 1 query) and `alphabet`.
 
 The paper says 30 alphabets and 12 drawers to train, 10 and 4 to validate, 10 and 4 to test, the last as in Lake et al.; it
-lists neither. The ten alphabets here are those of the published runs, whose pictures are among the evaluation images: two
+lists neither. The ten alphabets here are those of the published runs, whose images are among the evaluation images: two
 runs an alphabet, drawers 1 to 8. Which drawers were whose cannot be verified; since the alphabets are disjoint, and the number
 of a drawer may mean another person in each alphabet, it should matter little.
 """
@@ -73,7 +73,7 @@ def derive(name: str, base: Source | None, drawers: np.ndarray, alphabets: tuple
     Args:
         name: a key of `BASES`.
         base: the split that it is made of; None for the published runs.
-        drawers: of the base's images, 0..19 [N].
+        drawers: drawer of each of the base's images, 0..19 [N].
         alphabets: the names, in the order of the feature `alphabet`.
         manual_dir: where `all_runs.zip` lies.
 
@@ -170,7 +170,7 @@ def drawers_of(labels: np.ndarray, order_keys: list[tuple[int, int]], order: np.
     """The drawer of each image, 0..19 [N], of a split in TFDS's order.
 
     Args:
-        labels: of the images, to check the order by.
+        labels: label of each image, to check the order by.
         order_keys: (label, drawer) of each image in the archive's order.
         order: TFDS's order of them.
 
@@ -179,5 +179,5 @@ def drawers_of(labels: np.ndarray, order_keys: list[tuple[int, int]], order: np.
     """
     ordered = np.array(order_keys)[order]
     if len(ordered) != len(labels) or (ordered[:, 0] != labels).any():
-        raise UserError("omniglot: these images are not in TFDS's order, so who drew them is not known: prepare the set again.")
+        raise UserError("omniglot: these images are not in TFDS's order, so who drew them is not known: prepare it again.")
     return ordered[:, 1]

@@ -1,8 +1,8 @@
-"""Preparing a published set under its TFDS name as ArrayRecord, from its archives or from the network, without TensorFlow.
+"""Preparing a published dataset under its TFDS name as ArrayRecord, from its archives or from the network, without TensorFlow.
 
 The stock builders unpack and read their archives with TensorFlow. Here the stock builder does everything but that: its step
-that reads the archives is replaced by ours, on that one object. The result is the standard set, which every program that uses
-TFDS sees as prepared.
+that reads the archives is replaced by ours, on that one object. The result is the standard dataset, which every program that
+uses TFDS sees as prepared.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ def prepare(
     recorded: Mapping[str, Sequence[str]],
     paths: Mapping[str, Path] | None,
 ) -> None:
-    """Write the set `name` ("builder" or "builder/config") into `data_dir`.
+    """Write the dataset `name` ("builder" or "builder/config") into `data_dir`.
 
     Args:
         name: as in TFDS.
-        data_dir: the folder of prepared sets; None is TFDS's default.
-        archives: all files of the set.
+        data_dir: the folder of prepared datasets; None is TFDS's default.
+        archives: all files of the dataset.
         parse: (paths by file name, split) -> the split.
-        splits: the set's splits.
+        splits: the dataset's splits.
         recorded: feature -> its class names, where the stock builder takes them from the archives.
         paths: the archives by file name, or None to download them.
 
@@ -78,18 +78,18 @@ def _records(builder: Any, split: str, parsed: Parsed) -> Iterator[tuple[Any, di
     for index, key in enumerate(parsed.keys):
         record = {name: values[index] for name, values in parsed.features.items()}
         if "image" in record:
-            record["image"] = _picture(record["image"], features["image"].shape[-1])
+            record["image"] = _image(record["image"], features["image"].shape[-1])
         if "id" in features:
             record["id"] = f"{split}_{index:0{ID_DIGITS[builder.name]}d}"
         yield key, record
 
 
-def _picture(image: np.ndarray, channels: int) -> Any:
+def _image(image: np.ndarray, channels: int) -> Any:
     """TFDS encodes arrays with TensorFlow, but takes Pillow's images as they are."""
     from PIL import Image
 
-    picture = Image.fromarray(np.squeeze(image, axis=-1) if image.shape[-1] == 1 else image)
-    return picture.convert("RGB") if channels == 3 else picture
+    encoded = Image.fromarray(np.squeeze(image, axis=-1) if image.shape[-1] == 1 else image)
+    return encoded.convert("RGB") if channels == 3 else encoded
 
 
 @contextlib.contextmanager

@@ -95,8 +95,8 @@ def load_sonnets(settings: ConfigDict, data_dir: str | None = None, manual_dir: 
 def load_tiny_shakespeare(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
     """Karpathy's 1,115,394 characters of Shakespeare, 65 of them distinct; one split `train`, which is the whole text.
 
-    Read from the set that TFDS prepared (whose three splits are this text, cut at 90 and 95 %), from `manual_dir`, or from the
-    network.
+    Read from the dataset that TFDS prepared (whose three splits are this text, cut at 90 and 95 %), from `manual_dir`, or from
+    the network.
 
     Raises:
         UserError: it is in none of these places.

@@ -6,7 +6,7 @@
     BBoxFeature                             boxes, a single one as [1, 4]
     ClassLabel                              class
     Text                                    tokens, where `supervised_keys` or `dataset.texts` name it
-    Audio, float vectors in a Sequence      frames [T, D]; whole numbers are 16-bit samples
+    Audio, float vectors in a Sequence      frames [T, D]; whole numbers are 16-bit samples; `Feature.rate` of audio is known
     Tensor, Scalar of numbers               number
     Sequence of these                       the same, with one more axis, which may be ragged
     FeaturesDict, Translation               those in it, as OUTER_INNER; so are those of a Sequence of a dictionary
@@ -15,6 +15,10 @@ Left out: texts that are not named (as a rule they are names of files), images i
 than its first axis.
 """
 
+import contextlib
+import importlib.util
+import io
+import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -41,7 +45,7 @@ class Field(NamedTuple):
     @property
     def ragged(self) -> bool:
         """Whether its first axis differs between examples."""
-        return self.feature.kind not in (Kind.IMAGE, Kind.LABEL_MAP) and None in self.feature.shape[:1]
+        return self.feature.ragged
 
     def of(self, example: Mapping[str, Any]) -> np.ndarray:
         """Its value in an example."""
@@ -57,7 +61,7 @@ def fields(builder: Any, settings: ConfigDict, channels: int = 0) -> dict[str, F
     Args:
         builder: prepared.
         settings: the section `dataset`: `image`, `label`, `texts`, `label_maps`.
-        channels: of an image, only the first so many are kept; 0 keeps all.
+        channels: number of an image's channels that are kept, the first ones; 0 keeps all.
 
     Raises:
         UserError: no such image, or nothing that could be read.
@@ -123,14 +127,15 @@ def _feature(
     import tensorflow_datasets as tfds
 
     if isinstance(feature, tfds.features.Image):
-        return None if leading else _picture(feature, label_map)
+        return None if leading else _image(feature, label_map)
     if isinstance(feature, tfds.features.Text):
         return (Feature(Kind.TOKENS, (None,)), _bytes) if text and not leading else None
     if not isinstance(feature, tfds.features.Tensor) or None in (*leading, *feature.shape)[1:]:
         return None
     shape = (*leading, *feature.shape)
     if isinstance(feature, tfds.features.Audio):
-        return Feature(Kind.FRAMES, (shape[0], *(shape[1:] or (1,)))), _samples
+        rate = float(feature.sample_rate or 0)
+        return Feature(Kind.FRAMES, (shape[0], *(shape[1:] or (1,))), rate=rate), _samples
     if isinstance(feature, tfds.features.BBoxFeature):
         return Feature(Kind.BOXES, (*(leading or (1,)), 4)), _boxes
     if isinstance(feature, tfds.features.ClassLabel):
@@ -144,7 +149,7 @@ def _feature(
     return Feature(Kind.NUMBER, shape), _whole if kind in "iu" else np.asarray
 
 
-def _picture(feature: Any, label_map: bool) -> tuple[Feature, Callable[[Any], np.ndarray]] | None:
+def _image(feature: Any, label_map: bool) -> tuple[Feature, Callable[[Any], np.ndarray]] | None:
     import tensorflow_datasets as tfds
 
     labelled = isinstance(feature, tfds.features.LabeledImage)
@@ -162,6 +167,10 @@ def _bytes(value: Any) -> np.ndarray:
 
 
 def _samples(value: Any) -> np.ndarray:
+    if isinstance(value, bytes):  # a file, where the set was prepared with lazy_decode
+        import soundfile
+
+        return soundfile.read(io.BytesIO(value), dtype="float32", always_2d=True)[0]
     array = np.asarray(value)
     array = array if array.ndim > 1 else array[:, None]
     return array.astype(np.float32) / (1 << 15 if array.dtype.kind in "iu" else 1)
@@ -181,6 +190,22 @@ def _whole(value: Any) -> np.ndarray:
 
 def _plane(value: Any) -> np.ndarray:
     return np.asarray(value)[..., 0]
+
+
+@contextlib.contextmanager
+def readable_audio() -> Iterator[None]:
+    """In the block TFDS describes features of audio without TensorFlow, of which it takes the names of a few types alone."""
+    if importlib.util.find_spec("tensorflow"):
+        yield
+        return
+    from tensorflow_datasets.core.features import audio_feature
+
+    stock, names = audio_feature.tf, {"string": np.object_, "uint8": np.uint8, "int16": np.int16, "int32": np.int32}
+    try:
+        audio_feature.tf = types.SimpleNamespace(dtypes=types.SimpleNamespace(as_dtype=np.dtype), **names)
+        yield
+    finally:
+        audio_feature.tf = stock
 
 
 def checked_lengths(names: Sequence[str], lengths: Mapping[str, Sequence[int]] | Sequence[int]) -> dict[str, tuple[int, ...]]:
@@ -205,11 +230,11 @@ def tokenised(
     Symbols are numbered from the most frequent on, after `<unk>`, which stands for those that the vocabulary lacks.
 
     Args:
-        info: of the data.
+        info: description of the data.
         splits: split -> its features; the vocabulary is that of the first, where none is called `train`.
-        texts: which of them are texts.
+        texts: names of the features that are texts.
         level: "word" or "character".
-        lengths: of each, to which it is padded.
+        lengths: feature -> length to which it is padded.
 
     Raises:
         UserError: an unknown level.

@@ -130,7 +130,7 @@ def read_tar_gz(path: Path, wanted: Iterable[str], each: int, total: int) -> dic
     """The members of a gzipped tar whose paths end in those wanted; reads no further than the last of them.
 
     Args:
-        path: of the file.
+        path: path of the file.
         wanted: paths, or their ends from a slash on.
         each: bytes that a member may have.
         total: bytes that may be unpacked until the last of them is found.

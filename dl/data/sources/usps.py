@@ -23,7 +23,7 @@ FILES = {
 def load_usps(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
     """Images uint8 [16, 16, 1] (-1..1 scaled to 0..255), 10 classes, in the files' order: `train` (7,291) and `test` (2,007).
 
-    TFDS has no builder of this set, so it is read from `manual_dir/usps` (or `manual_dir` itself) alone.
+    TFDS has no builder of this dataset, so it is read from `manual_dir/usps` (or `manual_dir` itself) alone.
 
     Raises:
         UserError: no `manual_dir`, or a file is missing or corrupt.

@@ -1,6 +1,6 @@
-"""Single pictures from files (JPEG, PNG, PNM, BMP): any mode becomes RGB in 0..1; maps of labels keep their flat colours.
+"""Single images from files (JPEG, PNG, PNM, BMP): any mode becomes RGB in 0..1; maps of labels keep their flat colours.
 
-A picture is named by a path, looked for from here and then in the folder of archives; `archive.zip/member.jpg` is a file in an
+An image is named by a path, looked for from here and then in the folder of archives; `archive.zip/member.jpg` is a file in an
 archive; `china` and `flower` are scikit-learn's two photographs.
 """
 
@@ -24,16 +24,16 @@ SAME_COLOUR = 48.0  # Euclidean distance in 0..255, up to which two maps mean th
 ASPECT = 0.03  # relative difference in shape that a map may have
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as of Pillow's mode "L"
 
-Picture = Float[np.ndarray, "h w 3"]
+Pixels = Float[np.ndarray, "h w 3"]
 
 
-def read(name: str, size: int = 0, manual_dir: str | None = None) -> Picture:
-    """The picture, float32 RGB in 0..1, upright by its EXIF; transparency over white.
+def read(name: str, size: int = 0, manual_dir: str | None = None) -> Pixels:
+    """The image, float32 RGB in 0..1, upright by its EXIF; transparency over white.
 
     Args:
         name: see the module.
-        size: of the longer side, in pixels; 0 leaves it as it is.
-        manual_dir: of archives.
+        size: length of the longer side in pixels; 0 leaves the image as it is.
+        manual_dir: folder of archives.
 
     Raises:
         UserError: it is missing or can't be decoded.
@@ -51,24 +51,29 @@ def read(name: str, size: int = 0, manual_dir: str | None = None) -> Picture:
     return np.clip(planes, 0, 1)
 
 
-def central(picture: Picture, shape: tuple[int, int, int], resize: int) -> Float[np.ndarray, "y x c"]:
-    """The middle of a picture, as classifiers are shown it: the shorter side becomes `resize`, then `shape` is cut out.
+def central(image: Pixels, shape: tuple[int, int, int], resize: int) -> Float[np.ndarray, "y x c"]:
+    """The middle of an image, as classifiers are shown it: the shorter side becomes `resize`, then `shape` is cut out.
 
     Scaling is bilinear and antialiased. A side that would be shorter than that of `shape` is scaled up to it.
 
     Args:
-        picture: RGB in 0..1.
+        image: RGB in 0..1.
         shape: (H, W, C) wanted; one channel is the luminance.
-        resize: of the shorter side, in pixels.
+        resize: length of the shorter side in pixels.
+
+    Raises:
+        UserError: another number of channels than 1 or 3.
     """
     from PIL import Image
 
     height, width, channels = shape
-    rows, columns = picture.shape[:2]
+    if channels not in (1, 3):
+        raise UserError(f"the network takes images of {channels} channels, and image files have 1 or 3.")
+    rows, columns = image.shape[:2]
     factor = max(resize / min(rows, columns), height / rows, width / columns)
     box = (max(round(columns * factor), width), max(round(rows * factor), height))
     bilinear = Image.Resampling.BILINEAR
-    planes = [np.asarray(Image.fromarray(plane).resize(box, bilinear)) for plane in np.moveaxis(picture, -1, 0)]
+    planes = [np.asarray(Image.fromarray(plane).resize(box, bilinear)) for plane in np.moveaxis(image, -1, 0)]
     top, left = (box[1] - height) // 2, (box[0] - width) // 2
     cut = np.stack(planes, axis=-1)[top : top + height, left : left + width]
     return cut if channels == 3 else (cut @ LUMINANCE)[..., None]
@@ -83,8 +88,8 @@ def scaled(shape: tuple[int, int], size: int) -> tuple[int, int]:
 def _opened(name: str, manual_dir: str | None) -> Any:
     """The image, decoded and upright."""
     content = _content(name, manual_dir)
-    with decoding.undecodable(f"the picture {name}"):
-        return decoding.upright(decoding.opened(io.BytesIO(content), f"the picture {name}"))
+    with decoding.undecodable(f"the image {name}"):
+        return decoding.upright(decoding.opened(io.BytesIO(content), f"the image {name}"))
 
 
 def _content(name: str, manual_dir: str | None) -> bytes:
@@ -92,7 +97,7 @@ def _content(name: str, manual_dir: str | None) -> bytes:
         import sklearn
 
         return (Path(sklearn.__file__).parent / "datasets" / "images" / f"{name}.jpg").read_bytes()
-    path = find(name, manual_dir, "the picture")
+    path = find(name, manual_dir, "the image")
     archive = next((p for p in path.parents if p.suffix == ".zip" and p.is_file()), None)
     try:
         if archive is None:
@@ -102,9 +107,9 @@ def _content(name: str, manual_dir: str | None) -> bytes:
     except KeyError as error:
         with zipfile.ZipFile(archive) as file:  # type: ignore[arg-type]  # there is one, or there would be no KeyError
             members = ", ".join(sorted(file.namelist())[:20])
-        raise UserError(f"the picture {name} is missing: {archive} holds {members}.") from error
+        raise UserError(f"the image {name} is missing: {archive} holds {members}.") from error
     except (OSError, EOFError, ValueError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
-        raise UserError(f"the picture {name} can't be read: {getattr(error, 'strerror', None) or error}.") from error
+        raise UserError(f"the image {name} can't be read: {getattr(error, 'strerror', None) or error}.") from error
 
 
 def find(name: str, manual_dir: str | None, what: str) -> Path:
@@ -152,15 +157,15 @@ def read_labels(name: str, shape: tuple[int, int], manual_dir: str | None = None
     Every colour that covers a hundredth of the map or more is a label; others, as on soft edges, join the nearest.
 
     Raises:
-        UserError: it is missing, of another proportion than its picture, or has too many colours.
+        UserError: it is missing, of another proportion than its image, or has too many colours.
     """
     from PIL import Image
 
     image = _opened(name, manual_dir)
     if abs(np.log(image.width / image.height) - np.log(shape[1] / shape[0])) > ASPECT:
         raise UserError(
-            f"the map {name} is {image.width}x{image.height} and its picture {shape[1]}x{shape[0]} pixels: a map must have "
-            "the same proportions as its picture."
+            f"the map {name} is {image.width}x{image.height} and its image {shape[1]}x{shape[0]} pixels: a map must have "
+            "the same proportions as its image."
         )
     image = Image.fromarray(np.round(255 * decoding.planes(image, name)).astype(np.uint8))
     pixels = np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.NEAREST)).reshape(-1, 3)

@@ -112,7 +112,7 @@ class Recurrent(nn.Module):
         if self.use_bias:
             start = bias.at[size : 2 * size].set(self.forget_bias) if cell.states == 2 else bias
             bias = self.param("bias", lambda key: start)
-        return kernel.astype(self.dtype), recurrent.astype(self.dtype), bias.astype(self.dtype)
+        return jnp.asarray(kernel, self.dtype), jnp.asarray(recurrent, self.dtype), jnp.asarray(bias, self.dtype)
 
     def _extras(self, state: State, train: bool) -> dict[str, Array]:
         params = {}

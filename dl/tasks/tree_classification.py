@@ -167,7 +167,7 @@ class TreeClassifier:
         batch["place"] = np.full((len(trees), length), -1, np.int32)
         for i, tree in enumerate(trees):
             count = len(tree.words)
-            batch["text"][i, :count] = sentences.numbers(tree.words, self.vocabulary, self.dataset)
+            batch["text"][i, :count] = sentences.numbers(tree.words, self.vocabulary, {**self.dataset, "form": "trees"})
             batch["children"][i, :count], batch["place"][i, :count] = tree.children, tree.place
         on_device = {name: jnp.asarray(values) for name, values in batch.items()}
         said = np.asarray(jax.nn.softmax(jax.jit(self.scores)(params, on_device)))

@@ -214,7 +214,7 @@ def test_early_stopping_without_patience_is_refused():
 
 
 def test_a_feature_that_batches_lack_is_one_line(tmp_path):
-    data = pictures()
+    data = image_dataset()
     splits = {name: Arrays({"image": split.features["image"]}) for name, split in data.splits.items()}
     with pytest.raises(UserError, match=r"the task needs the feature 'label', which its batches lack; they have image\."):
         run(experiment("classifier", dataset=data._replace(splits=splits)), tmp_path / "run")

@@ -59,7 +59,7 @@ def test_the_report_of_a_run_shows_the_sentences(trees):
     lecture = shown["test", "This movie was actually neither that funny , nor super witty ."]
     assert isinstance(lecture, ParseTree) and len(lecture.notes) == 23
     page = (trees / "report" / "index.html").read_text()
-    assert page.count('class="tree"') >= 15 and "negations" in page
+    assert page.count('class="tree"') >= 15 and "Negations" in page
 
 
 def test_a_text(texts, trees, tmp_path):

@@ -65,7 +65,7 @@ def test_rows_that_pad_a_batch_do_not_count():
 def test_it_learns_phrases(model):
     config, dataset = CONFIG.copy_and_resolve_references(), opinions(form="phrases", labels="binary")
     config.model = ConfigDict(model)
-    task = text_classification.build(config, Resources(dataset.info), 150)
+    task = text_classification.build(config, Resources(dataset.info), 500)
     objective, train = task.objectives["classify"], dataset.splits["train"]
     params, variables = jax.jit(task.init)(jax.random.key(0))
 
@@ -76,7 +76,7 @@ def test_it_learns_phrases(model):
         return jax.tree.map(jnp.add, params, updates), state
 
     state, rng = objective.optimizer.init(params), np.random.default_rng(0)
-    for number in range(150):
+    for number in range(500):
         batch = batch_of(dataset, "train", rng.integers(0, len(train), 32))
         params, state = step(params, state, batch, jax.random.key(number))
     test = batch_of(dataset, "test", range(len(dataset.splits["test"])))

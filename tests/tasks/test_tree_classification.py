@@ -80,8 +80,9 @@ def test_what_is_minimised_and_what_is_measured():
 def test_it_learns_what_words_do_to_each_other(cell):
     config = CONFIG.copy_and_resolve_references()
     config.model = ConfigDict({"name": "recursive_net", "cell": cell, "hidden": 12})
+    config.optimizer.learning_rate = 3e-3
     dataset = opinions()
-    task = tree_classification.build(config, Resources(dataset.info), 250)
+    task = tree_classification.build(config, Resources(dataset.info), 600)
     objective = task.objectives["classify"]
     params, variables = jax.jit(task.init)(jax.random.key(0))
 
@@ -92,7 +93,7 @@ def test_it_learns_what_words_do_to_each_other(cell):
         return jax.tree.map(jnp.add, params, updates), state
 
     state, rng = objective.optimizer.init(params), np.random.default_rng(0)
-    for number in range(250):
+    for number in range(600):
         rows = rng.integers(0, 400, 16)
         params, state = step(params, state, batch_of(dataset, "train", rows), jax.random.key(number))
     sums, _ = jax.jit(task.evaluators["classify"].step)(params, {}, batch_of(dataset, "test", range(100)), jax.random.key(0))

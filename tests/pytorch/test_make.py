@@ -48,4 +48,4 @@ def test_nothing_else_is_skipped_without_pytorch():
     """Keep what PyTorch gives as a fixture instead, see tests/pytorch/make.py. The benchmark times PyTorch itself."""
     pattern = re.compile(r"importorskip\(.torch")
     found = {path.name for path in (REPOSITORY / "tests").rglob("*.py") if pattern.search(path.read_text())}
-    assert found == {"test_make.py", "test_benchmark.py", "test_commands.py"}
+    assert found == {"test_make.py", "test_benchmark.py", "test_benchmark_words.py", "test_commands.py"}

@@ -37,9 +37,8 @@ def quick(config: ConfigDict) -> None:
 
 def smoke(config: ConfigDict) -> None:
     """Seconds."""
-    config.update(
-        steps=8, batch_size=8, steps_per_dispatch=2, log_every=2, eval_every=4, checkpoint_every=2, eval_batch_size=16
-    )
+    config.update(steps=8, batch_size=8, steps_per_dispatch=2, log_every=4, eval_every=4, checkpoint_every=4)
+    config.eval_batch_size = 16
     config.dataset.examples = 16
 
 

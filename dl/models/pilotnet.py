@@ -14,7 +14,7 @@
                                                                    252,219
 
 The paper counts "about 250 thousand parameters"; the 1,164 that its figure gives for the flattened maps are 1,152.
-Deviations: the activation is not said there, and is ReLU; the network's fixed normalisation is `dataset.mean` and `dataset.std`.
+Deviations: the activation is not said there, and is ReLU; its normalisation is `dataset.mean` and `dataset.std`.
 """
 
 import flax.linen as nn

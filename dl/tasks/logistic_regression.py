@@ -57,13 +57,13 @@ LOSSES = {"margin": margin, "cross_entropy": cross_entropy}
 
 
 def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float:
-    """How likely an example of class 1 has a higher score than one of class 0, half where they are equal (Hanley & McNeil 1982).
+    """How likely an example of class 1 has a higher score than one of class 0, ties half (Hanley & McNeil 1982).
 
     Args:
         scores: [N].
         labels: [N], 0 or 1, both of them present.
     """
-    values, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     rank = np.cumsum(counts) - (counts - 1) / 2  # from 1, the mean of equal ones
     positive = labels == 1
     ones, zeros = int(positive.sum()), int((~positive).sum())

@@ -236,9 +236,8 @@ def learner(config: ConfigDict, resources: Resources, settings: Settings) -> Reg
     inputs = settings.inputs or ("inputs" if "inputs" in features else "image")
     if inputs not in features:
         raise UserError(f"regression reads {inputs!r}, which the dataset {info.name} lacks: name a feature by task.inputs.")
-    if settings.target not in features or features[settings.target] != features[settings.target]._replace(
-        kind=Kind.NUMBER, shape=()
-    ):
+    kind = features[settings.target][:2] if settings.target in features else None
+    if kind != (Kind.NUMBER, ()):
         raise UserError(
             f"regression needs a number for each example in {settings.target!r}; the dataset {info.name} has "
             f"{', '.join(features)}: name one by task.target."

@@ -5,7 +5,7 @@ are standardised by mean and deviation of each column over the split `train`, as
 `dataset.std`; the target keeps its unit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from dl.data.sources.table import classes_of, members_of
 from dl.dataset import Arrays, Dataset, Feature, Info, Kind
 from dl.errors import UserError
 
-ARRAYS = ("x", "y", *(f"{axis}_{split}" for split in ("train", "validation", "test") for axis in "xy"))
+SPLITS = ("train", "validation", "test")
+PAIRS = (("x", "y"), *((f"x_{split}", f"y_{split}") for split in SPLITS))
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -45,7 +46,7 @@ def load_numbers(settings: ConfigDict, data_dir: str | None = None, manual_dir: 
     of_target = [settings.get(key, "") for key in ("target", "label")]
     if bool(of_target[0]) == bool(of_target[1]):
         raise UserError(
-            "the dataset 'numbers' needs dataset.target, the column of the number to be predicted, or dataset.label, of a class."
+            "the dataset 'numbers' needs dataset.target, the column to be predicted, or dataset.label, a column of classes."
         )
     image = settings.get("image", "image") if settings.get("images", "") else ""
     given = settings.get("columns", ())
@@ -136,9 +137,7 @@ def _images(
 
 def _arrays(path: Path, settings: ConfigDict) -> Dataset:
     found = _read(path)
-    named = {
-        split: (found[f"x_{split}"], found[f"y_{split}"]) for split in ("train", "validation", "test") if f"x_{split}" in found
-    }
+    named = {split: (found[f"x_{split}"], found[f"y_{split}"]) for split in SPLITS if f"x_{split}" in found}
     if "train" not in named:
         x, y = found["x"], found["y"]
         held = held_out(map(str, range(len(x))), settings)
@@ -173,19 +172,15 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         UserError: it can't be read, lacks them, or they hold something else than finite numbers of fitting shapes.
     """
     try:
-        there = members(path, frozenset(ARRAYS))
+        there = members(path, frozenset(name for pair in PAIRS for name in pair))
         found = {name: read(path, member) for name, member in there.items()}
     except UserError:
         raise
     except Exception as error:  # a damaged zip or header raises more kinds than zipfile and NumPy document
         raise UserError(f"{path} is not a readable .npz file: {reason(error)}. Save it again by np.savez.") from error
-    pairs = [
-        (f"x{end}", f"y{end}") for end in ("", "_train", "_validation", "_test") if f"x{end}" in found or f"y{end}" in found
-    ]
+    pairs = [(x, y) for x, y in PAIRS if x in found or y in found]
     if not {("x", "y"), ("x_train", "y_train")} & set(pairs):
-        raise UserError(
-            f"{path} needs the arrays x and y, or x_train, y_train, x_test, y_test; it holds {_list(sorted(found))}."
-        )
+        raise UserError(f"{path} needs the arrays x and y, or x_train, y_train, x_test, y_test; it has neither.")
     for x, y in pairs:
         if x not in found or y not in found:
             raise UserError(f"{path} has {x if x in found else y!r} without {y if x in found else x!r}.")
@@ -205,10 +200,6 @@ def _check_finite(path: Path, name: str, values: np.ndarray) -> None:
     wrong = np.flatnonzero(~(np.abs(values.reshape(len(values), -1).astype(np.float64)) <= LARGEST).all(1))
     if len(wrong):
         raise UserError(f"{path}: {name} has a value of example {wrong[0]} that is no finite number: correct or remove it.")
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names) or "neither"
 
 
 PUBLIC = {"numbers": load_numbers}

@@ -1,4 +1,4 @@
-"""Regression: losses and metrics by hand, ridge regression as scikit-learn has it, units, baselines, and data that do not fit."""
+"""Regression: losses and metrics by hand, ridge as scikit-learn has it, units, baselines, and data that do not fit."""
 
 from functools import partial
 

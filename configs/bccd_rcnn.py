@@ -4,9 +4,9 @@
     python -m experiments.train --config=configs/bccd_rcnn.py:hog --workdir=runs/bccd_hog --manual_dir=archives
 
 Selective search, warped regions, features of SqueezeNet (ImageNet weights in `squeezenet_imagenet/` of --manual_dir),
-fine-tuned here; a linear support vector machine for each class, box regression, non-maximum suppression. `:frozen` leaves the features as
-ImageNet made them, `:unmoved` leaves out the regression, `:hog` puts histograms of gradients in their place. The paper's
-numbers are of VOC 2007 and not to be compared with ours: what is compared is the order of the rows (docs/rcnn.md).
+fine-tuned here; a linear support vector machine for each class, box regression, non-maximum suppression. `:frozen` leaves the
+features as ImageNet made them, `:unmoved` leaves out the regression, `:hog` puts histograms of gradients in their place. The
+paper's numbers are of VOC 2007 and not to be compared with ours: what is compared is the order of the rows (docs/rcnn.md).
 
 Two cores: 10 minutes of selective search, once, then 3 hours; `:quick` 40 minutes.
 """

@@ -66,7 +66,7 @@ def smoke(config: ConfigDict) -> None:
     """Seconds, on shapes that are drawn for it, from no weights."""
     config.update(steps=4, batch_size=8, eval_batch_size=8, log_every=2, eval_every=2, checkpoint_every=2)
     config.dataset.update(splits={"train": "train", "validation": "test[:4]", "test": "test[4:]"}, size=(48, 48))
-    config.dataset.update(of={"name": "random_shapes", "examples": 8})
+    config.dataset.of = {"name": "random_shapes", "examples": 8}
     config.dataset.proposals = {"scales": (100.0,), "spaces": ("rgb",), "most": 12}
     config.model.side = 32
     config.task.update(weights="", regions=4, most=8)

@@ -1,4 +1,4 @@
-"""R-CNN: what is warped, what regions are to machines, their loss as scikit-learn has it, boxes that are moved, and learning."""
+"""R-CNN: what is warped, what regions are to machines, their loss as scikit-learn has it, moved boxes, and learning."""
 
 from functools import partial
 

@@ -89,7 +89,7 @@ def lines(found: Mapping[tuple[str, int], Reached]) -> list[tuple[str, ...]]:
         found: see `by_task`.
     """
     tasks = sorted({task for _, task in found})
-    made = []
+    made: list[tuple[str, ...]] = []
     for task in tasks:
         own = [found.get((model, task)) for model in MODELS]
         cells = [f"{r.chosen:.1f}" if r else "" for r in own]

@@ -19,14 +19,8 @@ COMMIT = "69bd386a2fcfb8f806f103606a182050e5f24b52"
 STALE = {
     "cifar10_fast_quick",
     "cifar10_resnet20_quick",
-    "mnist_lenet5",
     "mnist_lenet5_distorted",
-    "mnist_logistic",
-    "mnist_mlp_quick",
     "omniglot_triplet_quick",
-    "usps_transfer_linear",
-    "usps_transfer_words",
-    "usps_transfer_words_1000",
 }
 
 

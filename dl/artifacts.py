@@ -49,11 +49,35 @@ class Curves(NamedTuple):
 
 
 class Scatter(NamedTuple):
-    """Points in the plane. `points` [N, 2]; `labels` [N] integers that colour them; `names` of the labels."""
+    """Points in the plane. `points` [N, 2]; `labels` [N] integers that colour them; `names` of the labels; `texts` stand where
+    the points are, one each, or none.
+    """
 
     points: np.ndarray
     labels: np.ndarray
     names: Sequence[str] = ()
+    texts: Sequence[str] = ()
 
 
-Artifact = Images | Matrix | Table | Text | Curves | Scatter
+class ParseTree(NamedTuple):
+    """A sentence and a binary tree over it, coloured: `values` from -1 by way of 0 to 1.
+
+    Nodes are numbered, the N words first, then the inner nodes, children before their parents, so that the root is the last.
+    `children` int [N - 1, 2] are those of each inner node, `values` [2 N - 1] and `notes`, a word on each, or none, of all.
+    """
+
+    words: Sequence[str]
+    children: np.ndarray
+    values: np.ndarray
+    notes: Sequence[str] = ()
+
+
+class Audio(NamedTuple):
+    """Sounds to be played: `sounds` [N] each, float in -1..1 or int16, `rate` samples a second; one caption each, or none."""
+
+    sounds: Sequence[np.ndarray]
+    rate: int
+    captions: Sequence[str] = ()
+
+
+Artifact = Images | Matrix | Table | Text | Curves | Scatter | ParseTree | Audio

@@ -124,6 +124,7 @@ def completed(config: Mapping[str, Any]) -> ConfigDict:
     for section in ("dataset", "model", "task", "optimizer"):
         if not isinstance(config.get(section), Mapping) or not isinstance(config[section].get("name"), str):
             raise UserError(f"it has no {section}.name")
+    _check_sections(config, base().to_dict())
     flat = {RENAMED.get(key, key): value for key, value in _leaves(config).items()}
     defaults = _leaves(base().to_dict())
     for key in REMOVED:
@@ -143,6 +144,17 @@ def completed(config: Mapping[str, Any]) -> ConfigDict:
                 raise UserError(f"{section} should be an object")
         place[name] = value
     return ConfigDict(nested)
+
+
+def _check_sections(config: Mapping[str, Any], known: Mapping[str, Any], prefix: str = "") -> None:
+    """Raises UserError where something else stands in the place of a section of `known`, or of the text that a split is."""
+    for key, value in known.items():
+        if isinstance(value, Mapping) and key in config:
+            if not isinstance(config[key], Mapping):
+                raise UserError(f"{prefix}{key} should be an object")
+            _check_sections(config[key], value, f"{prefix}{key}.")
+        if prefix + key == "dataset.splits" and not all(isinstance(split, str) for split in config.get(key, {}).values()):
+            raise UserError(f"{prefix}{key} should hold texts")
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Files that a person may have damaged, cut short or put something else in place of: one line says which and how."""
 
+import errno
 import json
 import stat
 from pathlib import Path
@@ -61,3 +62,9 @@ def read_json(path: Path, kind: type[T]) -> T:
     if not isinstance(content, kind):
         raise UserError(f"{path} is damaged: it should hold {JSON_TYPES.get(kind, kind.__name__)} in JSON.")
     return content
+
+
+def advice(error: OSError) -> str:
+    """What to do about an error in writing, as the beginning of a sentence."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "Free some space" if full else "Make it possible to write there"

@@ -14,6 +14,9 @@ processes wanted a processor in the last minute: other programs slow both down, 
 The case `input` times reading alone (`experiments.benchmark_input`): batches of 128 random windows of JPEGs, with 0, 1 and 2
 workers, beside PyTorch's DataLoader. `--images` names a folder of them; without it, some of 128x128 are made, for `--size=112`,
 and some of 375x500, for 224.
+
+The case `words` times skip-gram beside gensim, in words a second of the whole loop (`experiments.benchmark_words`;
+`./dev install gensim`). `--text` names a text file; without it, one is made.
 """
 
 import json
@@ -29,12 +32,12 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from dl.errors import UserError, unknown
-from experiments import benchmark_input, program
+from experiments import benchmark_input, benchmark_words, program
 from experiments.benchmark_cases import CASES
 
 FLAGS = flags.FLAGS
 LOOP_SECONDS, LOOP_ROUNDS = 20, 3  # of a slow case; how often it takes turns with the bare step
-INPUT = "input"
+INPUT, WORDS = "input", "words"
 MADE = {112: (128, 128), 224: (375, 500)}  # size of the windows -> of the images that are made for it
 
 
@@ -146,7 +149,9 @@ def _torch() -> Any:
 
 
 def _rows(name: str) -> Iterator[dict[str, Any]]:
-    if name == INPUT:
+    if name == WORDS:
+        yield benchmark_words.measure(FLAGS.text, FLAGS.rounds)
+    elif name == INPUT:
         yield from measure_input(FLAGS.images, FLAGS.size, FLAGS.rounds, FLAGS.seconds)
     else:
         yield measure(name, FLAGS.rounds, FLAGS.seconds, FLAGS.loop_steps)
@@ -155,14 +160,18 @@ def _rows(name: str) -> Iterator[dict[str, Any]]:
 def main(argv: list[str]) -> None:
     """Prints a table, and writes JSON where asked to."""
     for name in FLAGS.cases:
-        if name not in (*CASES, INPUT):
-            raise unknown("case", name, (*CASES, INPUT))
+        if name not in (*CASES, INPUT, WORDS):
+            raise unknown("case", name, (*CASES, INPUT, WORDS))
     program.start_jax()
     rows = []
     print(f"{'case':10s} {'ours ms':>9s} {'torch ms':>9s} {'ratio':>6s} {'loop':>6s} {'load':>5s}")
     for name in FLAGS.cases or (*CASES, INPUT):
         for r in _rows(name):
             rows.append(r)
+            if name == WORDS:
+                speeds = f"{r['words_per_second']:,.0f} words/s, gensim {r['gensim_words_per_second']:,.0f}"
+                print(f"{r['case']:10s} {speeds}, ratio {r['ratio']:.2f}, load {r['load']:.1f}", flush=True)
+                continue
             loop = f"{r['loop']:6.3f}" if "loop" in r else f"{'':6s}"
             print(
                 f"{r['case']:10s} {r['ours_ms']:9.3f} {r['torch_ms']:9.3f} {r['ratio']:6.2f} {loop} {r['load']:5.1f}",
@@ -173,7 +182,7 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("cases", [], f"Which cases: {', '.join((*CASES, INPUT))}; all if none is named.")
+    flags.DEFINE_list("cases", [], f"Which cases: {', '.join((*CASES, INPUT, WORDS))}; all but words if none is named.")
     flags.DEFINE_integer("rounds", 7, "How often the two take turns.", lower_bound=1)
     flags.DEFINE_float("seconds", 1.5, "Seconds of each turn.", lower_bound=0.01)
     flags.DEFINE_integer(
@@ -181,5 +190,6 @@ if __name__ == "__main__":
     )
     flags.DEFINE_string("images", "", "For the case input: a folder of JPEGs; some are made where none is given.")
     flags.DEFINE_integer("size", 112, "For the case input with --images: the side of the windows.", lower_bound=1)
+    flags.DEFINE_string("text", "", "For the case words: a text file, a text a line; one is made where none is given.")
     flags.DEFINE_string("json", "", "A file for the figures.")
     program.run(main)

@@ -7,9 +7,12 @@ import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from dl.config import base
+from experiments import benchmark_words
+from experiments.benchmark_translation import torch_translation, translation_config
 
 Step = Callable[[], Any]
 
@@ -79,6 +82,13 @@ def resnet20_config() -> ConfigDict:
     config.dataset.update(name="random_images", splits={"train": "train"}, shape=(32, 32, 3))
     config.model = ConfigDict({"name": "resnet_cifar", "depth": 20})
     config.optimizer.update(name="momentum", learning_rate=0.1, l2=1e-4)
+    return config
+
+
+def skip_gram_config() -> ConfigDict:
+    """configs/imdb_skipgram.py on random words: 8 rows of 4,096 words, 100 dimensions, windows of 5, AdaGrad."""
+    config = benchmark_words.configuration()
+    config.update(epochs=0.0, steps=10**6, log_every=40)
     return config
 
 
@@ -217,6 +227,40 @@ def _torch_step(torch: Any, model: Any, optimizer: Any, shape: tuple[int, ...]) 
     return step
 
 
+def torch_skip_gram(torch: Any, batch: int) -> Step:
+    """PyTorch's step of `skip_gram_config`: the same products of matrices, of the same words."""
+    from dl.data.batches.contexts import contexts
+    from dl.data.load import load
+
+    config = skip_gram_config()
+    data, size, window = load(config.dataset), config.dataset.block, config.dataset.window
+    read = contexts(data.splits["train"], 0, batch, config.dataset.to_dict(), False)(0, 1, np.arange(batch))
+    tokens, left, right, noise = (
+        torch.from_numpy(read[name][0].astype(np.int64)) for name in ("tokens", "left", "right", "noise")
+    )
+    inputs, outputs = (torch.nn.Embedding(config.dataset.get("kinds", 40_000), config.model.dimensions) for _ in range(2))
+    optimizer = torch.optim.Adagrad([*inputs.parameters(), *outputs.parameters()], config.optimizer.learning_rate)
+    rows = len(tokens)
+    offset = torch.arange(size + 2 * window) - window - torch.arange(size)[:, None]
+    before, after = (reach.reshape(rows, -1, size, 1) for reach in (left, right))
+    near = ((offset < 0) & (-offset <= before)) | ((offset > 0) & (offset <= after))
+    weight = near.sum(-1, keepdim=True) * (config.task.negatives / noise.shape[2])
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        middle = inputs(tokens).reshape(rows, -1, size, config.model.dimensions)
+        padded = torch.nn.functional.pad(outputs(tokens), (0, 0, window, window))
+        spans = padded.unfold(1, size + 2 * window, size)  # [rows, blocks, dimensions, span]
+        true, drawn = middle @ spans, middle @ outputs(noise).transpose(-1, -2)
+        softplus = torch.nn.functional.softplus
+        loss = ((softplus(-true) * near).sum() + (softplus(drawn) * weight).sum()) / near.sum()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
 CASES = {
     "mlp": Case(mlp_config, torch_mlp),
     "lenet5": Case(lenet5_config, torch_lenet5),
@@ -224,4 +268,6 @@ CASES = {
     "char_lstm": Case(char_lstm_config, torch_char_lstm),
     "koch": Case(koch_config, torch_koch),
     "resnet20": Case(resnet20_config, torch_resnet20),
+    "translation": Case(translation_config, torch_translation),
+    "skip_gram": Case(skip_gram_config, torch_skip_gram),
 }

@@ -1,7 +1,9 @@
-"""What a trained run makes: text from a language model, images from a generator.
+"""What a trained run makes: text from a language model, translations from a translator, images from a generator.
 
     python -m experiments.generate --workdir=runs/shakespeare --prompt="ROMEO:" --temperature=0.8 --samples=4 --seed=1
     python -m experiments.generate --workdir=runs/shakespeare --temperature=0 --out=samples.html
+    python -m experiments.generate --workdir=runs/multi30k --prompt="A man sleeps on a bench." --samples=3 --attention
+    python -m experiments.generate --workdir=runs/multi30k --file=captions.en --out=captions.txt
     python -m experiments.generate --workdir=runs/faces --samples=100 --out=faces.html
     python -m experiments.generate --workdir=runs/faces --interpolate=3-17,5-8 --out=between.png
     python -m experiments.generate --workdir=runs/faces --arithmetic="3,8,12 - 1,5,9 + 2,4,7" --out=arithmetic.png
@@ -24,8 +26,9 @@ from experiments import program
 FLAGS = flags.FLAGS
 # Settings of the generators; those not given take their defaults.
 TEXT = ("prompt", "length", "temperature", "top_k")
+TRANSLATIONS = ("file", "beam", "attention")
 IMAGES = ("labels", "interpolate", "way", "arithmetic")
-SETTINGS = ("samples", *TEXT, *IMAGES)
+SETTINGS = ("samples", *TEXT, *TRANSLATIONS, *IMAGES)
 
 
 def main(argv: list[str]) -> None:
@@ -113,10 +116,13 @@ if __name__ == "__main__":
     flags.DEFINE_integer("replica", 0, "Which replica of the run.", lower_bound=0)
     flags.DEFINE_string("out", "", "A page (.html), text (.txt) or images (.png) to write.")
     flags.DEFINE_integer("samples", None, "How many to make.")
-    flags.DEFINE_string("prompt", None, "Text: where each sample begins.")
+    flags.DEFINE_string("prompt", None, "Text: where each sample begins; a sentence to translate.")
     flags.DEFINE_integer("length", None, "Text: characters or words after the prompt.")
     flags.DEFINE_float("temperature", None, "Text: divides the logits; 0 takes the likeliest symbol.")
     flags.DEFINE_integer("top_k", None, "Text: draw among the likeliest so many symbols; 0 is all.")
+    flags.DEFINE_string("file", None, "Translation: sentences, one a line (also .gz), in place of --prompt.")
+    flags.DEFINE_integer("beam", None, "Translation: sequences that the search keeps.")
+    flags.DEFINE_bool("attention", None, "Translation: show where the attention goes.")
     flags.DEFINE_string("labels", None, "Images: classes for a conditional generator, in turn, such as 0,1,2.")
     flags.DEFINE_string("interpolate", None, "Images: a row from one sample to another for each pair, such as 0-5,7-2.")
     flags.DEFINE_enum("way", None, ["slerp", "lerp"], "Images: --interpolate along the sphere (the default) or straight.")

@@ -72,8 +72,8 @@ def launch(command: Sequence[str], processes: int, devices: int = 0) -> int:
         for reader in readers:
             reader.start()
         return _wait(running)
-    except FileNotFoundError as error:
-        raise UserError(f"no program {command[0]!r} to launch.") from error
+    except OSError as error:
+        raise UserError(f"the program {command[0]!r} cannot be launched: {error.strerror}.") from error
     finally:
         for process in running:
             if process.poll() is None:

@@ -69,6 +69,7 @@ def predict(
     """
     import jax
     import numpy as np
+    from flax.errors import ScopeParamShapeError
 
     from dl.data import image_files
 
@@ -82,6 +83,11 @@ def predict(
     def probabilities(variables: Any, pixels: jax.Array) -> jax.Array:
         return jax.nn.softmax(found.model.apply(variables, (pixels - found.mean) / found.std))
 
+    try:
+        jax.eval_shape(probabilities, variables, jax.ShapeDtypeStruct((1, *shape), np.float32))
+    except ScopeParamShapeError as error:  # of a dense layer that reads the whole image
+        usual = "x".join(map(str, found.shape[:2]))
+        raise UserError(f"{found.name} takes images of {usual} alone: leave out --side={side}.") from error
     labels = found.class_names or tuple(f"class {i}" for i in range(found.num_classes))
     out = []
     for pixels in chosen:  # one after the other: a long list needs no more memory than a short one

@@ -156,7 +156,7 @@ def usage(argv: list[str]) -> str:
         lines += textwrap.wrap(f"--{flag.name}{value}", 118, initial_indent="  ")
         lines += textwrap.wrap(f"{_meaning(flag)}{default}", 118, initial_indent="      ", subsequent_indent="      ")
     if _has_config():
-        named, _ = _named_config(argv)
+        named, _ = named_config(argv)
         lines += ["", *_variants((named or FLAGS["config"].default or "").partition(":")[0])]
     return "\n".join(lines)
 
@@ -186,7 +186,7 @@ def _variants(path: str) -> list[str]:
 
 def _read_config(argv: list[str]) -> tuple[str, ConfigDict, list[str], list[str]]:
     """What `--config` says; its configuration, with every key that is given; the rest of the flags; what is to be said."""
-    named, argv = _named_config(argv)
+    named, argv = named_config(argv)
     named = named if named is not None else FLAGS["config"].default
     if not named:
         raise UserError("give the experiment: --config=configs/NAME.py[:variant]. See --help.")
@@ -200,7 +200,7 @@ def _read_config(argv: list[str]) -> tuple[str, ConfigDict, list[str], list[str]
     return named, config, argv, said
 
 
-def _named_config(argv: list[str]) -> tuple[str | None, list[str]]:
+def named_config(argv: list[str]) -> tuple[str | None, list[str]]:
     """The value of the last `--config`, and the command line without it."""
     named, rest, arguments = None, argv[:1], iter(argv[1:])
     for argument in arguments:
@@ -274,6 +274,8 @@ def _join(jax: object) -> None:
 
     given = (FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     if all(value is not None for value in given):
+        if FLAGS.process_id >= FLAGS.num_processes:
+            raise UserError(f"--process_id={FLAGS.process_id} must be below --num_processes={FLAGS.num_processes}.")
         address = peers.join(FLAGS.coordinator, FLAGS.process_id)  # so that all know when one dies
         distributed.initialize(address, *given[1:], coordinator_bind_address=address)
     elif any(value is not None for value in given):

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict, config_flags
 
 from dl.errors import UserError
 from dl.report import embedded, results
-from experiments import program
+from experiments import config_file, program
 
 FLAGS = flags.FLAGS
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,22 +58,26 @@ def check(docs: Path) -> list[str]:
 
 
 def configuration(command: str) -> ConfigDict:
-    """The configuration that a command gives now."""
-    arguments = [word for word in shlex.split(command) if word.startswith("--config")]
+    """The configuration that a command gives now; as in a program, a name in its flags takes that name's settings."""
+    from dl.training.settings import prepare
+
+    named, rest = program.named_config(["command", *(word for word in shlex.split(command) if word.startswith("--config"))])
+    config = config_file.load(named or "")
+    prepare(config, program.overrides(rest))
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=["command", *arguments])
-    values(["command", *arguments])
-    found: ConfigDict = values.config
-    return found
+    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=rest)
+    values(rest)
+    return config
 
 
 def train(name: str) -> Path:
     """Trains `config[:variant]` in a process of its own, in `--runs`; a run that was begun goes on.
 
     Raises:
-        UserError: it failed.
+        UserError: there is no such config, or it failed.
     """
     config, _, variant = name.partition(":")
+    config_file.load(f"{ROOT}/configs/{config}.py" + (f":{variant}" if variant else ""))
     workdir = Path(FLAGS.runs) / name.replace(":", "_")
     command = [sys.executable, "-m", "experiments.train", f"--config=configs/{config}.py" + (f":{variant}" if variant else "")]
     command += [f"--workdir={workdir.absolute()}", f"--config.replicas={FLAGS.replicas}"]

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soundfile
 from PIL import Image
 
+from dl.evaluation import debiasing
+from dl.evaluation.word_vectors import WordVectors
+from dl.interop import word_vectors
 from tests.conftest import REPOSITORY
 
 _BEGINS = r"(?:python|pip|make|git|tensorboard|\./\w+|\.venv/\S+|--[a-z][\w.]*)\b"
@@ -67,7 +71,7 @@ def commands(text: str) -> list[str]:
 
 
 def make_desk(folder: Path, archives: Path | None) -> None:
-    """Puts into a folder what the documentation names: the configs, images, a text, a folder of people, archives."""
+    """Puts into a folder what the documentation names: the configs, images, a text, a folder of people, sound, archives."""
     folder.mkdir(exist_ok=True)
     (folder / "configs").symlink_to(REPOSITORY / "configs")
     rng = np.random.default_rng(0)
@@ -88,7 +92,23 @@ def make_desk(folder: Path, archives: Path | None) -> None:
         for number in range(3):
             image(f"FOLDER/p{person:02d}/{number}.png", channels=1, side=16)
     (folder / "my.txt").write_text("the cat sat on the mat and the dog on the log. " * 400)
+    (folder / "FILE.txt").write_text("the cat sat on the mat\nand the dog on the log\n" * 40)
+    words = sorted({word for pair in debiasing.DEFINING for word in pair} | {"king", "queen", "nurse", "boss"})
+    vectors = WordVectors(tuple(words), rng.normal(size=(len(words), 5)).astype(np.float32))
+    for name in ("vectors.txt", "vectors.bin"):
+        word_vectors.write(folder / name, vectors)
+    (folder / "captions.en").write_text("A man sleeps in the park.\nTwo boys run on the beach.\n")
+    for name in ("train", "val", "test"):
+        for language, line in (("en", "A man sleeps.\nA dog runs.\n"), ("fr", "Un homme dort.\nUn chien court.\n")):
+            (folder / "pairs").mkdir(exist_ok=True)
+            (folder / "pairs" / f"{name}.{language}").write_text(line * 40)
+    opinions = (f"{('bad', 'good')[i % 2]}\t{('Dull', 'Great')[i % 2]} film, number {i}.\n" for i in range(60))
+    (folder / "my.tsv").write_text("".join(opinions))
     (folder / "synset_words.txt").write_text("".join(f"n{i:08d} class {i}\n" for i in range(1000)))
+    (folder / "my_speech").mkdir()
+    for number, name in enumerate(["a.wav", "b.flac", *(f"my_speech/{n}.wav" for n in range(20))]):
+        soundfile.write(folder / name, 0.1 * np.random.default_rng(number).standard_normal(8000), 8000)
+    (folder / "my_speech" / "transcripts.tsv").write_text("".join(f"{n}.wav\tabc {n % 2}\n" for n in range(20)))
     if archives:
         (folder / "archives").symlink_to(archives)
         (folder / SQUEEZENET).symlink_to(archives / "squeezenet_imagenet" / SQUEEZENET)

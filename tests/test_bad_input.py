@@ -41,6 +41,17 @@ def test_a_program_ends_with_one_line(flags, said, workdir):
     assert not list(workdir.glob("checkpoints/*"))
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("reproduce", "--run=nope"), "there is no such config file: "),
+        (("launch", "--processes=1", "--", "/"), "the program '/' cannot be launched: "),
+    ],
+)
+def test_what_cannot_be_started_is_one_line(command, said):
+    assert one_line(end(start(*command))).startswith(said)
+
+
 def test_the_workdir_must_be_given():
     assert "workdir" in one_line(end(start("train", f"--config={CONFIG}")))
     assert "--workdir is empty" in one_line(end(start("train", f"--config={CONFIG}", "--workdir=")))

@@ -25,7 +25,8 @@ from tests.interop.random_variables import random_variables
 
 COMMANDS = documented()
 # Programs that train as their command says, so that tests take another variant of the config.
-TRAINS = {"train": "smoke", "sweep": "smoke", "launch": "smoke", "visual_words": "words_smoke", "crash": "smoke"}
+TRAINS = {"train": "smoke", "sweep": "smoke", "launch": "smoke", "crash": "smoke"}
+TRAINS |= {"visual_words": "words_smoke", "bag_of_words": "words_smoke"}
 # Flags that make it quick; the last of a flag counts.
 QUICK = {
     "stylize": ["--size=32", "--steps=2"],
@@ -36,6 +37,7 @@ QUICK = {
 NOT_RUN = {
     "python -m experiments.reproduce --run=mnist_logistic,mnist_mlp:quick --manual_dir=archives": "trains for hours",
     "python -m experiments.reproduce --collect=runs/mnist_mlp --collect=runs/mnist_lenet5": "needs runs of a commit",
+    "python -m experiments.hybrid_speech --workdir=runs/fsdd_hybrid": "tests/generation/test_speech.py",
     "python -m experiments.reproduce --check": "tests/test_docs.py; and git's history",
 }
 HERE = [  # those that run in this process: the program, and what tells the command of a run
@@ -47,7 +49,9 @@ HERE = [  # those that run in this process: the program, and what tells the comm
     ("convert", "--to=resnet20.safetensors"),
     ("convert", "--to=resnet20.pth"),
     ("search", "--workdir=runs/"),
+    ("transcribe", "--workdir=runs/"),
     ("report", "--workdir=runs/"),
+    ("similar", "--vectors="),
 ]
 # What trained the runs that the commands name.
 RUNS = {
@@ -62,6 +66,11 @@ RUNS = {
     "runs/triplet": "omniglot_triplet",
     "runs/cifar10_resnet20": "cifar10_resnet20",
     "runs/classifier": "mnist_lenet5_modern",
+    "runs/imdb_lstm": "imdb_lstm",
+    "runs/sst_rntn": "sst_rntn",
+    "runs/vectors": "imdb_skipgram",
+    "runs/multi30k": "multi30k_attention",
+    "runs/fsdd_digits": "fsdd_digits",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}
@@ -135,7 +144,7 @@ def test_the_table_of_programs_names_flags_that_exist():
 
 def configured(words: list[str]):
     """The configuration that flags give, read as the programs read it."""
-    named, rest = program._named_config(["command", *words])
+    named, rest = program.named_config(["command", *words])
     config = config_file.load(named)
     given = program.overrides(rest)
     from dl.training.settings import prepare
@@ -161,6 +170,10 @@ def test_its_experiment_fits_together(command, typed):
 def ready(command: Command) -> list[str]:
     """The words of a command, quick; what they name is made first where it is not there."""
     known = {"IMAGE": "FOLDER/p00/0.png", "--prompt=ROMEO:": "--prompt=The "}  # the sonnets of `smoke` have no capital E
+    if "--workdir=runs/vectors" in command.words:  # nor kings
+        known |= {"--nearest=film": "--nearest=love", "--nearest=terrible": "--nearest=time"}
+        known |= {"--analogy=man king woman": "--analogy=love time eye", "--similarity=movie film": "--similarity=love time"}
+        known |= {"--sum=king - man + woman": "--sum=love - time + eye"}
     words = [known.get(word, word) for word in command.words]
     variant = TRAINS.get(command.program)
     if variant:
@@ -187,10 +200,11 @@ def ready(command: Command) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A desk with a classifier and a language model of two steps."""
+    """A desk with a classifier, a language model and a speech recogniser of two steps."""
     folder = tmp_path_factory.mktemp("trained")
     make_desk(folder, None)
-    for run, name in (("quickstart", "digits_lenet5"), ("shakespeare", "tiny_shakespeare_lstm")):
+    runs = {"quickstart": "digits_lenet5", "shakespeare": "tiny_shakespeare_lstm", "fsdd_digits": "fsdd_digits"}
+    for run, name in runs.items():
         config = config_file.load(f"{folder}/configs/{name}.py:smoke")
         config.update(epochs=0.0, steps=2, steps_per_dispatch=2, log_every=2, eval_every=2, checkpoint_every=2)
         config.mesh.update(replica=1, data=1)
@@ -222,7 +236,7 @@ def skip_without_torch(command: Command) -> None:
 
 @pytest.mark.parametrize(("name", "tells"), HERE)
 def test_a_command_of_each_program_runs(name, tells, trained, monkeypatch, capsys):
-    """In this process, whose imports and compiled programs they share; all runs but a language model's are one classifier."""
+    """In this process, whose imports and compiled programs they share; runs that are not `trained` are its classifier."""
     monkeypatch.chdir(trained)
     command = next(c for c in COMMANDS if c.program == name and tells in c.text)
     skip_without_torch(command)

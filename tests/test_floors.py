@@ -7,7 +7,7 @@ from tests.conftest import REPOSITORY
 # From the ground up. A room is a package or a module of `dl`; docs/architecture.md tells what is in each.
 FLOORS = (
     ("errors", "artifacts", "metric", "provenance", "signals"),
-    ("registry", "config", "vocabulary", "files"),
+    ("registry", "config", "vocabulary", "files", "trees"),
     ("dataset", "variants"),
     ("task",),
     ("state",),

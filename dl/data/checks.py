@@ -67,7 +67,10 @@ def check_settings(settings: ConfigDict, *folders: str | None) -> None:
         value = settings.get(name, 0)
         if not isinstance(value, int) or value < 0 or (most is not None and value > most):
             raise UserError(f"dataset.{name} must be a whole number from 0{f' to {most:,}' if most else ''}, not {value!r}.")
-    if math.prod(settings.get("size", (0, 0))) > MOST_PIXELS:
+    size = settings.get("size", (0, 0))
+    if not all(isinstance(length, int) for length in size):
+        raise UserError(f"dataset.size={tuple(size)} must be whole numbers, (height, width).")
+    if math.prod(size) > MOST_PIXELS:
         raise UserError(f"dataset.size={tuple(settings.size)} has more than {MOST_PIXELS:,} pixels: choose a smaller one.")
     for path in (settings.get("path", ""), *folders):
         try:

@@ -91,9 +91,9 @@ def _known(settings: ConfigDict) -> Dataset | None:
 
 
 def _find(settings: ConfigDict, data_dir: str | None, manual_dir: str | None) -> Dataset:
-    choices = registry.public("dl.data.sources")
+    choices, plain = registry.public("dl.data.sources"), registry.public("dl.data.sources", "PLAIN")
     base = settings.name.split("/")[0]
-    if base in choices:
+    if base in choices and (base == settings.name or base not in plain):
         with enough_memory(base):
             return choices[base](settings, data_dir, manual_dir)
     found = builders.prepared(settings.name, data_dir)

@@ -100,7 +100,7 @@ def encoded(symbols: Sequence[str], vocabulary: Vocabulary) -> Int[np.ndarray, "
 def _pattern() -> re.Pattern[str]:
     r"""Numbers with their points, initials with theirs, words with what joins their parts, or another character (no blank).
 
-    Python's \\w lacks the vowel signs of many scripts, which are marks (Unicode's category M).
+    Python's \w lacks the vowel signs of many scripts, which are marks (Unicode's category M).
     """
     marks = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c)[0] == "M")
     letter = rf"[\w{marks}]"

@@ -71,7 +71,7 @@ def attend(
         hidden = memory.keys + projected[:, None]
         if kind == "location":
             hidden = hidden + _located(parameters, previous)
-        scores = (jnp.tanh(hidden) * parameters["v"]).sum(-1)
+        scores = jnp.tanh(hidden) @ parameters["v"]
     else:
         scores = (memory.keys * query[:, None]).sum(-1)
     if kind != "local":
@@ -82,7 +82,7 @@ def attend(
         distance = jnp.arange(valid.shape[-1]) - centre[:, None]
         weights = masked_softmax(scores, jnp.where(jnp.abs(distance) <= window, valid, 0))
         weights = weights * jnp.exp(-2 * jnp.square(distance / window)).astype(weights.dtype)
-    return (weights[:, :, None] * memory.values).sum(1), weights
+    return jnp.einsum("bs,bsd->bd", weights, memory.values), weights
 
 
 def masked_softmax(scores: Float[Array, "... s"], valid: Float[Array, "... s"]) -> Float[Array, "... s"]:

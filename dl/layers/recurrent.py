@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from dl.errors import unknown
 from dl.layers import backend
@@ -20,7 +20,8 @@ from dl.layers.cells import Cell, State, find_cell, initial_state, recur
 from dl.layers.initializers import initializer
 
 
-def _project(x: Float[Array, "t b d"], kernel: Float[Array, "d g"]) -> Float[Array, "t b g"]:
+def project(x: Float[Array, "t b d"], kernel: Float[Array, "d g"]) -> Float[Array, "t b g"]:
+    """The inputs times the kernel, on the CPU as one product of matrices, whose gradient is fast."""
     if backend.prefers_matmul():
         return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:2], -1)
     return x @ kernel
@@ -86,8 +87,8 @@ class Recurrent(nn.Module):
         if state is None:
             state = initial_state(self.cell, size, x.shape[1], self.dtype)
         if self.reverse:
-            x = _reversed(x, lengths)
-        x = _project(x.astype(self.dtype), kernel) + bias
+            x = reversed_sequences(x, lengths)
+        x = project(x.astype(self.dtype), kernel) + bias
         params, rest = self._extras(state, train), {}
         if self.cell == "gru_after":
             x, rest["n"] = jnp.split(x, [2 * size], axis=-1)
@@ -99,7 +100,7 @@ class Recurrent(nn.Module):
         taps, kernels = tuple(jnp.split(x, ends, axis=-1)), tuple(jnp.split(recurrent, ends, axis=-1))
         outputs, state = recur(cell.step, kernels, params, taps, rest, state)
         outputs = outputs if lengths is None else outputs * rest["valid"]
-        return (_reversed(outputs, lengths) if self.reverse else outputs), state
+        return (reversed_sequences(outputs, lengths) if self.reverse else outputs), state
 
     def _weights(self, cell: Cell, inputs: int) -> tuple[Array, Array, Array]:
         size, irnn = self.features, self.cell == "irnn"
@@ -111,7 +112,7 @@ class Recurrent(nn.Module):
         if self.use_bias:
             start = bias.at[size : 2 * size].set(self.forget_bias) if cell.states == 2 else bias
             bias = self.param("bias", lambda key: start)
-        return kernel.astype(self.dtype), recurrent.astype(self.dtype), bias.astype(self.dtype)
+        return jnp.asarray(kernel, self.dtype), jnp.asarray(recurrent, self.dtype), jnp.asarray(bias, self.dtype)
 
     def _extras(self, state: State, train: bool) -> dict[str, Array]:
         params = {}
@@ -193,10 +194,10 @@ def _identity(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) 
     return jnp.eye(shape[0], dtype=dtype)
 
 
-def _reversed(x: Float[Array, "t b d"], lengths: Int[Array, " b"] | None) -> Float[Array, "t b d"]:
+def reversed_sequences(x: Shaped[Array, "t b ..."], lengths: Int[Array, " b"] | None) -> Shaped[Array, "t b ..."]:
     """Each sequence from its end to its start; padding stays where it is."""
     if lengths is None:
         return jnp.flip(x, 0)
     times = jnp.arange(len(x))[:, None]
     order = jnp.where(times < lengths, lengths - 1 - times, times)
-    return jnp.take_along_axis(x, order[:, :, None], axis=0)
+    return jnp.take_along_axis(x, order.reshape(*order.shape, *(1,) * (x.ndim - 2)), axis=0)

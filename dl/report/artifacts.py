@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from dl.artifacts import Artifact, Curves, Images, Matrix, Scatter, Table, Text
+from dl.artifacts import Artifact, Audio, Curves, Images, Matrix, ParseTree, Scatter, Table, Text
 from dl.errors import UserError
+from dl.files import advice
 
-TYPES: dict[str, type] = {kind.__name__: kind for kind in (Images, Matrix, Table, Text, Curves, Scatter)}
+TYPES: dict[str, type] = {kind.__name__: kind for kind in (Images, Matrix, Table, Text, Curves, Scatter, ParseTree, Audio)}
 TEXTS = ("text", "row_title", "column_title", "x_title", "y_title")  # fields of artifacts
-LISTS = ("captions", "header", "names")
+LISTS = ("captions", "header", "names", "texts", "words", "notes")
 LARGEST_CELL = 2**63  # of the whole numbers in a table
 ORDER = ("train", "validation", "test")  # of the splits; others come after, by name
 
@@ -51,7 +52,7 @@ def save(workdir: str | os.PathLike, split: str, artifacts: Mapping[str, Artifac
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise UserError(
-            f"cannot write {path}: {error.strerror}. What was saved is intact: free some space, and start again."
+            f"cannot write {path}: {error.strerror}. What was saved is intact. {advice(error)}, then start again."
         ) from error
     return path
 
@@ -103,9 +104,18 @@ def _check(artifact: Artifact) -> None:
             good = good and all(_is_list(row) and len(row) == len(header) and all(map(_is_cell, row)) for row in rows)
         case Curves(lines):
             good = good and all(np.ndim(x) == 1 and np.shape(x) == np.shape(y) and _numeric(x, y) for x, y in lines.values())
-        case Scatter(points, labels):
+        case Scatter(points, labels, _, texts):
+            good = good and len(texts) in (0, len(points))
             good = good and np.ndim(points) == 2 and np.shape(points)[1] == 2 and np.shape(labels) == np.shape(points)[:1]
             good = good and _numeric(points, labels) and np.asarray(labels).dtype.kind in "iu"
+        case ParseTree(words, children, values, notes):
+            nodes = 2 * len(words) - 1
+            good = good and len(words) > 0 and np.shape(values) == (nodes,) and _numeric(values, children)
+            good = good and np.shape(children) == (len(words) - 1, 2) and len(notes) in (0, nodes)
+            good = good and all(0 <= child < len(words) + i for i, pair in enumerate(children) for child in pair)
+        case Audio(sounds, rate):
+            good = good and isinstance(rate, int) and 0 < rate < 2**31 and _is_list(sounds)
+            good = good and all(np.ndim(sound) == 1 and np.asarray(sound).dtype.kind in "if" for sound in sounds)
     if not good:
         raise ValueError(f"its {type(artifact).__name__} is none")
 

@@ -46,8 +46,8 @@ def percent(metric: Metric, value: float) -> str:
 
 
 def _metric(fields: Any) -> Metric | None:
-    if not isinstance(fields, Mapping) or set(fields) != set(Metric._fields):
+    # A result file may be older than a field of Metric.
+    if not isinstance(fields, Mapping) or "better" not in fields or not set(fields) <= set(Metric._fields):
         return None
     metric = Metric(**fields)
-    good = metric.better in BETTER and isinstance(metric.format, str) and isinstance(metric.unit, str)
-    return metric if good else None
+    return metric if metric.better in BETTER and all(isinstance(text, str) for text in metric) else None

@@ -6,9 +6,10 @@ from contextlib import suppress
 from html import escape
 from pathlib import Path
 
-from dl.artifacts import Artifact, Curves, Images, Matrix, Scatter, Table
+from dl.artifacts import Artifact, Audio, Curves, Images, Matrix, ParseTree, Scatter, Table
 from dl.errors import UserError
-from dl.report import plots, tables
+from dl.files import advice
+from dl.report import audio, plots, tables, trees
 from dl.report.run import Run
 from dl.report.style import CSS
 
@@ -29,7 +30,7 @@ def save(path: Path, html: str) -> Path:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}. Free some space, then run experiments.report.") from error
+        raise UserError(f"cannot write {path}: {error.strerror}. {advice(error)}, then run experiments.report.") from error
     return path
 
 
@@ -68,6 +69,10 @@ def artifact_section(title: str, subtitle: str, artifact: Artifact) -> str:
             body = tables.matrix(artifact)
         case Table():
             body = tables.table(artifact)
+        case ParseTree():
+            body = trees.drawn(artifact)
+        case Audio():
+            body = audio.players(artifact)
         case _:
             body = f"<pre>{escape(artifact.text)}</pre>"
     small = f" <small>{escape(subtitle)}</small>" if subtitle else ""

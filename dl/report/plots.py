@@ -99,7 +99,13 @@ def scatter(artifact: Scatter, title: str, subtitle: str = "") -> str:
         name = artifact.names[label] if 0 <= label < len(artifact.names) else str(label)
         body += f'<path class="points" stroke="{colour(i)}" d="{_dots(x[labels == label], y[labels == label])}"/>'
         keys.append(Line(str(name), x, y, colour(i)))
-    return _figure(title, subtitle, _legend(keys if len(keys) > 1 else []), _svg(title, x_axis, y_axis, body, "", ""))
+    texts = [text for text, shown in zip(artifact.texts, finite, strict=True) if shown] if len(artifact.texts) else []
+    body += "".join(
+        f'<text class="word" x="{a + 2:.1f}" y="{b + 1.4:.1f}">{escape(str(text))}</text>'
+        for a, b, text in zip(x.tolist(), y.tolist(), texts, strict=False)
+    )
+    drawn = _svg(title, x_axis, y_axis, body, "", "")
+    return _figure(title, subtitle, _legend(keys if len(keys) > 1 else []), drawn, "wide" if texts else "")
 
 
 def _thinned(line: Line) -> Line:
@@ -205,9 +211,9 @@ def _legend(lines: Sequence[Line]) -> str:
     return f'<div class="legend">{"".join(keys)}</div>' if lines else ""
 
 
-def _figure(title: str, subtitle: str, legend: str, body: str) -> str:
+def _figure(title: str, subtitle: str, legend: str, body: str, css: str = "") -> str:
     small = f" <small>{escape(subtitle)}</small>" if subtitle else ""
-    return f'<figure class="card plot"><h3>{escape(title)}{small}</h3>{legend}{body}</figure>'
+    return f'<figure class="{" ".join(["card plot", *css.split()])}"><h3>{escape(title)}{small}</h3>{legend}{body}</figure>'
 
 
 def grouped(series: Mapping[str, Mapping[str, Series]]) -> dict[str, dict[str, Mapping[str, Series]]]:

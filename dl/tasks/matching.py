@@ -206,11 +206,12 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """
     settings = registry.read(Settings, "the task matching", config.task)
     features = dict(resources.info.features)
-    if config.dataset.batches == "mistyped":
-        features["query"] = features.get("target", features.get("query"))
+    if config.dataset.batches == "mistyped" and "target" in features:
+        features["query"] = features["target"]
     texts = {side: getattr(settings, side) for side in ("query", "target")}
-    vocabularies = [feature.vocabulary for name in texts.values() if (feature := features.get(name))]
-    if len(vocabularies) < 2 or None in vocabularies:
+    found = [features[name].vocabulary for name in texts.values() if name in features]
+    vocabularies = [vocabulary for vocabulary in found if vocabulary is not None]
+    if len(vocabularies) < 2:
         raise UserError(
             f"matching needs two texts, task.query={settings.query!r} and task.target={settings.target!r}, and the dataset "
             f"{resources.info.name} has {', '.join(resources.info.shapes)}: name two of its texts, or take 'ptb_words' with "

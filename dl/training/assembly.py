@@ -19,6 +19,7 @@ from dl.metric import LOWER, Metric
 from dl.state import TrainState, averaged
 from dl.task import Batch, Task, Tree
 from dl.training import limits
+from dl.training.feed import Fed
 from dl.training.optimizers import choose_rate
 from dl.training.plan import Intervals, intervals, total_steps
 
@@ -59,7 +60,7 @@ class Experiment(NamedTuple):
 
     def prepare(self, batch: Batch) -> Batch:
         """A batch of any split as evaluators see it; part of their programs."""
-        return pipeline.prepare_evaluation(self.config.dataset.to_dict(), self.dataset.info.features, batch)
+        return Fed(pipeline.prepare_evaluation(self.config.dataset.to_dict(), self.dataset.info.features, batch))
 
     def examples(self) -> int:
         """How many examples an epoch of the training split has; 0 where there is none."""
@@ -152,7 +153,8 @@ def check_task(experiment: Experiment) -> None:
     """Checks what the configuration asks of the task.
 
     Raises:
-        UserError: microbatches of a loss that compares the examples of a batch, or a metric that is not measured.
+        UserError: microbatches of a loss that compares the examples of a batch, early stopping without patience, or a metric
+            that is not measured.
     """
     config, task = experiment.config, experiment.task
     across = [name for name, objective in task.objectives.items() if objective.whole_batch]
@@ -164,6 +166,8 @@ def check_task(experiment: Experiment) -> None:
     for section in ("best", "early_stopping"):
         if config[section].metric:
             metric_of(experiment, config[section].metric, f"config.{section}.metric")
+    if config.early_stopping.metric and not config.early_stopping.patience:
+        raise UserError("config.early_stopping.patience=0 evaluations without improvement: give at least 1, or no metric.")
 
 
 def metric_of(experiment: Experiment, name: str, key: str) -> Metric:

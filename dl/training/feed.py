@@ -1,9 +1,9 @@
 """What feeds the steps of a phase: the batches of its stream, and of those beside it, on the devices."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,10 +11,33 @@ from jax.sharding import Mesh
 
 from dl import mesh as meshes
 from dl.data.pipeline import Stream, read_block
+from dl.errors import UserError
 from dl.task import Batch, Phase, Tree
 from dl.training.plan import Block
 
 READ_AHEAD = 2  # dispatches whose batches are made while the device works
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Fed(dict[str, Any]):
+    """A batch as the task sees it. Where it lacks a feature, task and batches do not go together, and a line says so."""
+
+    def __missing__(self, feature: str) -> Any:
+        has = ", ".join(sorted(self)) or "none"
+        raise UserError(
+            f"the task needs the feature {feature!r}, which its batches lack; they have {has}. Choose another config.task, "
+            "config.dataset or config.dataset.batches."
+        )
+
+    def tree_flatten_with_keys(self) -> Any:
+        """As a dictionary, its keys sorted."""
+        names = tuple(sorted(self))
+        return [(jax.tree_util.DictKey(name), self[name]) for name in names], names
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], values: Iterable[Any]) -> "Fed":
+        """The inverse."""
+        return cls(zip(names, values, strict=True))
 
 
 class Feed(NamedTuple):
@@ -59,7 +82,7 @@ class Feed(NamedTuple):
             read = {k.removeprefix(prefix): v for k, v in batch.items() if k.startswith(prefix)}
             made = self.streams[name].prepare(constants[name], jax.random.fold_in(key, number), read)
             prepared = {**prepared, **{prefix + feature: values for feature, values in made.items()}}
-        return prepared
+        return Fed(prepared)
 
 
 def feeds(phases: Sequence[Phase], streams: Mapping[str, Stream], mesh: Mesh, most: int) -> list[Feed]:

@@ -1,6 +1,5 @@
 """JSON as every parser reads it, written whole or not at all."""
 
-import errno
 import json
 import math
 import os
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dl.errors import UserError
+from dl.files import advice
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -47,9 +47,3 @@ def _not_finite(content: Any) -> list[str] | None:
     entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list | tuple) else ()
     found = ((key, _not_finite(value)) for key, value in entries)
     return next(([str(key), *rest] for key, rest in found if rest is not None), None)
-
-
-def advice(error: OSError) -> str:
-    """What to do about an error in writing, as the beginning of a sentence."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return "Free some space" if full else "Make it possible to write there"

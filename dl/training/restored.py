@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from dl.errors import UserError
 from dl.state import TrainState
 from dl.task import Tree
+from dl.training import vocabularies
 from dl.training.assembly import Experiment, assemble
 from dl.training.workdir import read_data
 
@@ -51,6 +52,7 @@ def restore(
     from dl.training import checkpoint
 
     experiment = assemble(config, *folders(workdir, data_dir, manual_dir))
+    vocabularies.check(workdir, experiment.dataset.info.features)
     if which == "best":
         step = checkpoint.best_step(workdir, metric.better) if (metric := experiment.best()) else None
         if step is None:

@@ -8,7 +8,7 @@ import jax
 
 from dl.errors import UserError
 from dl.files import read_json
-from dl.training import history
+from dl.training import history, vocabularies
 from dl.training.assembly import Experiment
 from dl.training.workdir import changes, read_data, write_json
 
@@ -62,6 +62,7 @@ def start(experiment: Experiment, workdir: Path, folders: Mapping[str, str | Non
     history.begin(workdir, experiment.config, step, command)
     absolute = {name: path and str(Path(path).absolute()) for name, path in folders.items()}
     write_json(workdir / "data.json", {**absolute, "fingerprint": found})
+    vocabularies.keep(workdir, experiment.dataset.info.features)
     return Start(step, before)
 
 

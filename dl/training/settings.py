@@ -22,7 +22,7 @@ from dl.errors import UserError, unknown
 from dl.training import optimizers, schedules
 
 Settings = Mapping[str, Any]  # setting -> default; a ConfigDict's placeholder where there is none, or one of any type
-_GIVEN = ("num_classes", "shape", "dtype", "parent", "name")  # of a model, by the data or by Linen
+_GIVEN = ("num_classes", "symbols", "shape", "dtype", "parent", "name")  # of a model, by the data or by Linen
 _TYPES = (bool, int, float, str)
 
 
@@ -195,6 +195,8 @@ def _dataset(content: Settings) -> Settings:
     registry.find("dl.data.batches", "way to make batches", content["batches"])
     name = content["name"].split("/")[0]
     ours = name in registry.public("dl.data.sources")
+    if name != content["name"] and name in registry.public("dl.data.sources", "PLAIN"):
+        ours = False
     return {**sources.get(name if ours else "tfds", {}), **batches.get(content["batches"], {})}
 
 

@@ -4,6 +4,7 @@ config.json      the configuration
 history.json     with which configuration and commit the run was made, from which step on (dl.training.history)
 metrics.jsonl    {"step": 100, "split": "train", "error": {"mean": ..., "std": ..., "values": [one a replica]}, ...}
 data.json        where the data lay, and its fingerprint
+vocabularies/    what the numbers of symbols mean, where there are some (dl.training.vocabularies)
 result.json      what the finished run reached
 checkpoints/  tensorboard/  artifacts/  report/
 """
@@ -21,9 +22,9 @@ from ml_collections import ConfigDict
 
 from dl.config import completed, differences, flatten
 from dl.errors import Busy, UserError
-from dl.files import check_regular, read_json
+from dl.files import advice, check_regular, read_json
 from dl.training.events import Events
-from dl.training.json_files import advice, to_json, write_json
+from dl.training.json_files import to_json, write_json
 
 # What may change between two starts of one run without changing what is learned.
 FREE = ("mesh.", "reference.")
@@ -41,6 +42,7 @@ def open_for_writing(workdir: Path, config: ConfigDict, override: bool) -> IO[st
         UserError: the folder can't be written, or it holds another configuration and `override` is False; the differing keys
             are listed.
     """
+    _check_name(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = (workdir / ".lock").open("w")
@@ -86,6 +88,16 @@ def _changes_or_damage(workdir: Path, config: ConfigDict, override: bool) -> lis
         raise UserError(f"{error} With --override_config the one given takes its place.") from error
 
 
+def _check_name(workdir: Path) -> None:
+    """Raises UserError where the name of the folder is none that checkpoints can be written to or read from."""
+    try:
+        str(workdir).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"--workdir={workdir}: the name is not UTF-8, which checkpoints need. Give the folder another one."
+        ) from error
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
@@ -99,6 +111,7 @@ def read_config(workdir: Path) -> ConfigDict:
     Raises:
         UserError: there is no run in it, or its `config.json` is damaged.
     """
+    _check_name(workdir)
     path = workdir / "config.json"
     if not _exists(path):
         raise UserError(f"--workdir={workdir} holds no run (no config.json): train one with experiments.train.")

@@ -30,6 +30,8 @@ def loaded(name="digits", manual_dir=None, **more):
         ({"size": (1, 10**12), "fit": "resize"}, "more than 67,108,864 pixels"),
         ({"size": (8192, 8192), "fit": "resize"}, r"images of dataset\.size=\(8192, 8192\) would take 96\.8 GB of memory"),
         ({"size": (-8, -8)}, "both positive"),
+        ({"size": (8.5, 8)}, "whole numbers"),
+        ({"size": ("a", "b")}, "whole numbers"),
         ({"workers": -1}, r"dataset\.workers must be a whole number from 0 to 256, not -1"),
         ({"workers": 10**6}, r"dataset\.workers must be a whole number from 0 to 256"),
         ({"margin": -1}, r"dataset\.margin must be a whole number from 0, not -1"),

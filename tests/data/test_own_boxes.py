@@ -278,6 +278,16 @@ def test_a_box_a_pixel_beyond_the_rim_is_cut_off(tmp_path):
     np.testing.assert_allclose(first, [0, 0, 3.5 / 6, 1])
 
 
+@pytest.mark.parametrize("name", ["coco/2017", "voc/2007"])
+def test_tfds_sets_of_these_names_have_a_configuration(tmp_path, name):
+    with pytest.raises(UserError, match=rf"dataset '{name}' is not prepared in {tmp_path}"):
+        load(ConfigDict({"name": name, "splits": ALL}), data_dir=str(tmp_path))
+    config = base()
+    config.lock()
+    prepare(config, {"dataset.name": name, "dataset.image": "image", "dataset.label_maps": "('a',)"})
+    assert "image" in config.dataset and "images" not in config.dataset
+
+
 @pytest.mark.parametrize("name", ["coco", "voc", "folder_masks"])
 def test_flags_say_all_of_it(name):
     """Every key of the documentation is one, of the type of its default, whatever the config was made for."""
@@ -287,5 +297,5 @@ def test_flags_say_all_of_it(name):
     keys |= {"coco": {"images": "b", "empty": "skip", "lengths": "(8,)"}, "voc": {"empty": "keep"}}.get(name, {"void": "11"})
     prepare(config, {"dataset.name": name, **{f"dataset.{key}": value for key, value in keys.items()}})
     assert {type(config.dataset[key]) for key in keys} <= {str, int, tuple} and set(keys) <= set(config.dataset)
-    with pytest.raises(UserError, match="unknown"):
+    with pytest.raises(UserError, match=r"no such key: dataset.maps"):
         prepare(config, {"dataset.name": name, "dataset.maps": "c"})

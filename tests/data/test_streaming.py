@@ -20,8 +20,7 @@ from dl.data.sources.folder import Files
 from dl.data.streaming import Readers, Streamed, processors
 from dl.data.workers import Worker
 from dl.errors import UserError
-from dl.training.workdir import read_metrics
-from tests.training.tasks import experiment, run, settings
+from tests.training.tasks import experiment, settings
 
 
 @pytest.fixture
@@ -144,7 +143,7 @@ def test_workers_stay_between_streams_and_end_with_their_readers(files):
     assert process.poll() == 0
 
 
-def test_a_run_with_replicas_and_evaluations_starts_its_workers_once(tmp_path, monkeypatch):
+def test_replicas_and_evaluations_share_their_workers_which_stay(tmp_path, monkeypatch):
     made = []
 
     class Counted(Worker):
@@ -154,18 +153,21 @@ def test_a_run_with_replicas_and_evaluations_starts_its_workers_once(tmp_path, m
 
     monkeypatch.setattr(streaming, "Worker", Counted)
     for number in range(8):
-        path = tmp_path / "images" / ("train" if number < 5 else "validation") / "ab"[number % 2] / f"{number}.png"
+        path = tmp_path / ("train" if number < 5 else "validation") / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), 30 * number).save(path)
-    config = settings(steps=6, batch_size=4, eval_every=2, eval_batch_size=2, replicas=2, checkpoint_every=0)
+    config = settings(batch_size=4, eval_batch_size=2, replicas=2)
     with config.dataset.unlocked():
-        config.dataset.update(name="folder", path=str(tmp_path / "images"), channels=1, memory_limit=0, workers=1)
+        config.dataset.update(name="folder", path=str(tmp_path), channels=1, memory_limit=0, workers=1)
         config.dataset.splits = {"train": "train", "validation": "validation"}
     chosen = experiment("classifier", config, dataset=load(config.dataset))
-    assert not chosen.dataset.splits["train"].resident
-    run(chosen, tmp_path / "run")
-    lines = [(line["step"], line["split"]) for line in read_metrics(tmp_path / "run") if line["split"] != "train"]
-    assert lines == [(2, "validation"), (4, "validation"), (6, "validation")]
+    stream = chosen.streams()["train"]
+    assert len(stream.reads) == 2
+    for step in (0, 1):
+        for read in stream.reads:
+            assert read(step, 1, np.arange(4))["image"].shape == (1, 4, 8, 8, 1)
+        labels = [int(label) for batch, _ in chosen.evaluation("validation").blocks() for label in batch["label"]]
+        assert labels == [0, 1, 1, 1]  # 6, 5 and 7; the last one fills its batch
     assert len(made) == 1
 
 

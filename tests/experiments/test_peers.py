@@ -135,7 +135,7 @@ def test_a_port_that_is_taken():
         peers.join(f"localhost:{server.getsockname()[1]}", 0)
 
 
-@pytest.mark.parametrize("dying", [0, 1])
+@pytest.mark.parametrize("dying", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_training_ends_where_one_of_its_processes_is_killed(workdir, dying):
     """JAX's coordination service is in the first one: without it, JAX aborts with a dump."""
     place = [f"--coordinator=localhost:{free_port()}", "--num_processes=2"]

@@ -126,6 +126,15 @@ def test_a_side_that_is_too_small_for_the_net(tmp_path):
         predict(small, ["china"], side=8)
 
 
+def test_a_side_that_a_dense_layer_does_not_take():
+    model = published.build("mlp", {"hidden": (4,)}, 2)
+    half = np.float32([0.5])
+    net = classifier.Classifier("mlp", {"hidden": (4,)}, model, random_variables(model, 8, 1), half, half, (8, 8, 1), 8, ())
+    assert len(predict(net, ["china"], side=8)[0]) == 2
+    with pytest.raises(UserError, match="mlp takes images of 8x8 alone: leave out --side=9"):
+        predict(net, ["china"], side=9)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"model": 3}'])
 def test_a_broken_config_beside_weights_or_alone(folder, tmp_path, content):
     shutil.copytree(folder, tmp_path / "net")

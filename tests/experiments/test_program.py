@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from PIL import Image
 
 from dl.config import base
 from dl.errors import UserError
@@ -99,15 +100,27 @@ def test_an_error_after_a_note_is_one_line(tmp_path):
     assert ended.stdout.startswith("note: config.model.name is 'resnet_cifar', so these settings of 'mlp' are dropped: ")
 
 
-def test_a_folder_whose_name_is_not_utf8(tmp_path):
-    """It is printed with the bytes escaped, and all programs that read the run take it."""
-    workdir = tmp_path / os.fsdecode(b"caf\xe9")
-    ended = end(start("train", "--config=configs/digits_mlp.py:smoke", f"--workdir={workdir}"))
-    assert ended.returncode == 0 and not ended.stderr, ended.stderr
-    assert ended.stdout.splitlines()[-1] == rf"report: {tmp_path}/caf\udce9/report/index.html"
-    for name, *flags in (("evaluate",), ("report",), ("convert", f"--from={workdir}", f"--to={workdir}.npz")):
-        ended = end(start(name, *(flags or [f"--workdir={workdir}"])))
-        assert ended.returncode == 0 and not ended.stderr, (name, ended.stderr)
+def test_names_of_bytes_that_are_not_utf8(tmp_path):
+    """They are printed with the bytes escaped; a run there is refused, as its checkpoints would be by TensorStore."""
+    run, moved = tmp_path / "run", tmp_path / os.fsdecode(b"caf\xe9")
+    ended = end(start("train", "--config=configs/digits_mlp.py:smoke", f"--workdir={run}"))
+    assert ended.returncode == 0, ended.stderr
+    picture = tmp_path / os.fsdecode(b"\xe9.png")
+    Image.new("L", (8, 8)).save(picture, "PNG")
+    ended = end(start("predict", f"--workdir={run}", picture))
+    assert ended.returncode == 0 and ended.stdout.startswith(rf"{tmp_path}/\udce9.png"), ended.stderr
+    run.rename(moved)
+    ended = end(start("report", f"--workdir={moved}"))
+    assert ended.returncode == 0 and ended.stdout.strip() == rf"{tmp_path}/caf\udce9/report/index.html", ended
+    for command in (("evaluate",), ("train", "--config=configs/digits_mlp.py:smoke")):
+        line = one_line(end(start(*command, f"--workdir={moved}")))
+        assert line.startswith(rf"--workdir={tmp_path}/caf\udce9: the name is not UTF-8")
+
+
+def test_a_process_beyond_their_number_does_not_wait_for_the_others(tmp_path):
+    several = ("--coordinator=localhost:1", "--num_processes=2", "--process_id=2")
+    line = one_line(end(start("train", "--config=configs/digits_mlp.py:smoke", f"--workdir={tmp_path}", *several)))
+    assert line == "--process_id=2 must be below --num_processes=2."
 
 
 @pytest.mark.parametrize(

@@ -300,10 +300,10 @@ def test_the_table_is_json_and_markdown_whatever_was_measured(config, tmp_path):
 
 def test_a_setting_that_does_not_exist_fails_alone(config, tmp_path):
     """And at once: what did not begin to train is not tried again seed by seed."""
-    failed, table = start(config, "optimizer.name=sgd,sgdd;seed=0,1", tmp_path)
+    failed, table = start(config, "model.activation=relu,relo;seed=0,1", tmp_path)
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
     assert failed and [row["status"] for row in table] == ["finished", "failed"]
-    assert "unknown optimizer 'sgdd'" in table[1]["message"]
+    assert "unknown activation 'relo'" in table[1]["message"]
 
 
 def test_the_program_prints_a_command_for_each_job(tmp_path):
@@ -315,5 +315,5 @@ def test_the_program_prints_a_command_for_each_job(tmp_path):
     assert "'--grid=batch_size=16,32;seed=0,1'" in lines[0] and "print_commands" not in lines[0]
     wrong = subprocess.run([*command, "--job=2", "--grid=sed=1"], cwd=ROOT, capture_output=True, text=True)
     assert wrong.returncode == 1 and wrong.stderr.startswith(
-        "error: unknown key of the configuration in --grid 'sed'. Did you mean 'seed'?"
+        'error: --grid: the configuration has no such key: sed. Did you mean "seed"?'
     )

@@ -87,7 +87,7 @@ def loads(path, record):
     try:
         classifier.load(path)
     except UserError as error:
-        assert "\n" not in str(error) and len(str(error)) < 500
+        assert "\n" not in str(error) and len(str(error)) < 1000
         assert str(path) in str(error) or "unknown" in str(error), str(error)
         return False
     return True

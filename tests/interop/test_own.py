@@ -19,7 +19,8 @@ from dl.training.assembly import assemble
 from dl.training.loop import train
 from dl.training.progress import Progress
 from dl.training.workdir import open_for_writing, write_json
-from experiments import convert, predict, search
+from experiments import config_file, convert, predict, search
+from tests.conftest import REPOSITORY
 from tests.interop.random_variables import random_variables
 from tests.pytorch import draw, recorded
 from tests.pytorch.cases import LENET
@@ -74,6 +75,25 @@ TASKS = {
 }
 
 
+SMOKE = {  # the smallest variants of configs
+    "bahdanau": "multi30k_attention.py:smoke",
+    "cho": "multi30k_attention.py:no_attention_smoke",
+    "luong": "multi30k_attention.py:luong_smoke",
+    "sutskever": "multi30k_attention.py:sutskever_smoke",
+    "deep_averaging": "sst_averaging.py:smoke",
+    "deep_blstm": "an4_ctc.py:smoke",
+    "glove": "imdb_glove.py:smoke",
+    "listen_attend_spell": "an4_las.py:smoke",
+    "memory_network": "babi_memory.py:smoke",
+    "recursive_net": "sst_rntn.py:smoke",
+    "story_lstm": "babi_memory.py:lstm_smoke",
+    "text_cnn": "sst_kim_cnn.py:smoke",
+    "text_lstm": "imdb_lstm.py:smoke",
+    "text_tower": "ptb_typos.py:smoke",
+    "word_vectors": "imdb_skipgram.py:smoke",
+}
+
+
 def config(model, task, dataset=None):
     """Four steps on the embedded digits, on one device."""
     made = base()
@@ -103,7 +123,7 @@ def same(a, b):
 
 
 def test_every_architecture_is_in_these_tables_or_published():
-    known = {*CLASSIFIERS, *TASKS, *registry.public("dl.interop", "WEIGHTS")}
+    known = {*CLASSIFIERS, *TASKS, *SMOKE, *registry.public("dl.interop", "WEIGHTS")}
     assert set(registry.public("dl.models")) == known
 
 
@@ -117,11 +137,13 @@ def test_a_classifier_out_and_in_is_the_same(tmp_path, name, suffix):
     assert found.model == net.model
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [*TASKS, *SMOKE])
 def test_a_run_out_and_in_is_the_same(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text("to be or not to be, " * 50)
-    task = assemble(config(**TASKS[name])).task
+    made = config(**TASKS[name]) if name in TASKS else config_file.load(str(REPOSITORY / "configs" / SMOKE[name]))
+    assert made.model.name == name
+    task = assemble(made).task
     shapes, rng = jax.eval_shape(task.init, jax.random.key(0)), np.random.default_rng(0)
     params, variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
     weights.write(tmp_path / "run.safetensors", own.to_state(params, variables))

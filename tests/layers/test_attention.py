@@ -63,7 +63,7 @@ def published(kind, p, query, values, length, previous):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_published_formulas(kind):
     attention, params, query, values, previous = case(kind)
-    context, weights = attention.apply(params, query, values, LENGTH, previous)
+    context, weights = jax.jit(attention.apply)(params, query, values, LENGTH, previous)
     for b in range(B):
         expected = published(kind, params["params"] if params else {}, query[b], values[b], LENGTH[b], previous[b])
         np.testing.assert_allclose(context[b], expected[0], rtol=2e-4, atol=2e-5)
@@ -78,13 +78,14 @@ def test_padding_has_no_influence_on_results_or_gradients(kind):
         context, weights = attention.apply(params, query, values, LENGTH, previous)
         return jnp.square(context).sum() + weights[0, 0], (context, weights)
 
-    (_, (context, weights)), gradients = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(params, query, values, previous)
+    both = jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))
+    (_, (context, weights)), gradients = both(params, query, values, previous)
     assert all((np.asarray(weights)[b, n:] == 0).all() for b, n in enumerate(LENGTH))
     assert all((np.asarray(gradients[2])[b, n:] == 0).all() for b, n in enumerate(LENGTH))
     spoilt = jnp.where((jnp.arange(S) < LENGTH[:, None])[:, :, None], values, jnp.nan)
     longer = jnp.concatenate([spoilt, jnp.full((B, 2, D), 1e30)], axis=1)
     before = jnp.concatenate([previous, jnp.zeros((B, 2))], axis=1)
-    (_, (again, wider)), same = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(params, query, longer, before)
+    (_, (again, wider)), same = both(params, query, longer, before)
     np.testing.assert_allclose(again, context, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(wider[:, :S], weights, rtol=1e-6, atol=1e-6)
     for a, b in zip(jax.tree.leaves(same[:2]), jax.tree.leaves(gradients[:2]), strict=True):

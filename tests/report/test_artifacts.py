@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dl.artifacts import Curves, Images, Matrix, Scatter, Table, Text
+from dl.artifacts import Audio, Curves, Images, Matrix, ParseTree, Scatter, Table, Text
 from dl.errors import UserError
 from dl.report import artifacts
 
@@ -15,7 +15,10 @@ EXAMPLES = {
     "table": Table(("class", "count", "share"), (("zero", 3, 0.1), ("één", 4, 1 / 3))),
     "text": Text("two\n  lines"),
     "curves": Curves({"b/1": (np.arange(3), np.float64([1, np.nan, 3])), "a": (np.arange(2), np.ones(2))}, "step", "loss"),
+    "tree": ParseTree(("not", "so", "bad"), np.array([[1, 2], [0, 3]]), np.float32([0, 0.1, -1, -1, 0.5]), tuple("abcde")),
+    "sounds": Audio((np.zeros(3, np.int16), np.ones(5, np.float32)), 8000, ("a", "b")),
     "points": Scatter(RNG.normal(size=(4, 2)), np.arange(4), ("p", "q", "r", "s")),
+    "words": Scatter(RNG.normal(size=(3, 2)), np.zeros(3, int), ("words",), ("a", "één", "<c>")),
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dl import report
-from dl.artifacts import Curves, Images, Matrix, Scatter, Table, Text
+from dl.artifacts import Audio, Curves, Images, Matrix, Scatter, Table, Text
 from dl.errors import UserError
 from dl.report import artifacts
 
@@ -97,7 +97,8 @@ def test_a_script_in_every_text_of_artifacts_and_in_names(make_run, parse, tmp_p
         "table": Table(many, (many, (SCRIPT, 1))),
         "text": Text(SCRIPT),
         "curves": Curves({SCRIPT: (np.arange(3), np.arange(3))}, SCRIPT, SCRIPT),
-        "points": Scatter(np.eye(2), np.arange(2), many),
+        "points": Scatter(np.eye(2), np.arange(2), many, (SCRIPT, SCRIPT)),
+        "sounds": Audio((np.zeros(9), np.zeros(3)), 8000, many),
         SCRIPT: Text(SCRIPT),
     }
     artifacts.save(folder, "<script>", shown)
@@ -232,6 +233,9 @@ def test_mutated_artifacts_load_or_give_one_line(make_run, tmp_path):
         Curves({"a": (np.arange(2), np.arange(2))}, 3),
         Scatter(np.eye(3), np.arange(3)),
         Scatter(np.eye(2), np.eye(2)),
+        Scatter(np.eye(2), np.arange(2), texts=("a",)),
+        Audio((np.zeros((2, 2)),), 8000),
+        Audio((np.zeros(2),), 0),
         Text(3),
     ],
     ids=lambda artifact: type(artifact).__name__,

@@ -1,5 +1,7 @@
 """The page of a run says what the run's files say, and stands alone."""
 
+import base64
+import io
 import json
 import re
 import subprocess
@@ -8,11 +10,12 @@ import time
 
 import numpy as np
 import pytest
+import soundfile
 
 from dl import report
-from dl.artifacts import Curves, Matrix, Scatter, Text
+from dl.artifacts import Audio, Curves, Matrix, Scatter, Text
 from dl.errors import UserError
-from dl.report import artifacts
+from dl.report import artifacts, audio
 
 
 @pytest.fixture
@@ -113,6 +116,29 @@ def test_every_type_of_artifact_is_drawn(page, make_run):
     parsed = page(folder)
     assert "40 by 40" in parsed.text and "recall" in parsed.text and "To be, or <not>" in parsed.text
     assert parsed.tags.count("svg") == 2 * (4 + 2)
+
+
+def test_texts_stand_where_their_points_are(page, make_run):
+    folder = make_run()
+    points = np.array([[0.0, 0.0], [np.nan, 1.0], [2.0, 2.0]])
+    artifacts.save(folder, "test", {"map": Scatter(points, np.zeros(3, int), ("words",), ("<film>", "lost", "movie"))})
+    text = page(folder).text
+    assert "<film>" in text and "movie" in text and "lost" not in text
+
+
+def test_sounds_are_played_from_within_the_page(page, make_run):
+    folder = make_run()
+    sound = np.sin(np.arange(800) / 9)
+    artifacts.save(folder, "test", {"sounds": Audio((sound, np.array([9, -9], np.int16)), 8000, ("one", "<two>"))})
+    parsed = page(folder)
+    assert parsed.tags.count("audio") == 2 and "one" in parsed.text and "<two>" in parsed.text
+    source = re.findall(r"data:audio/wav;base64,([^\"]+)", (folder / "report" / "index.html").read_text())
+    found, rate = soundfile.read(io.BytesIO(base64.b64decode(source[0])))
+    assert rate == 8000
+    np.testing.assert_allclose(found, sound, atol=2**-15)
+    assert soundfile.read(io.BytesIO(base64.b64decode(source[1])), dtype="int16")[0].tolist() == [9, -9]
+    loud = audio.wav(np.array([2.0, np.nan, -2.0]), 8000)
+    assert soundfile.read(io.BytesIO(loud), dtype="int16")[0].tolist() == [32767, 0, -32768]
 
 
 def test_an_unfinished_run_with_a_line_cut_short(page, make_run):

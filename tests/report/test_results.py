@@ -17,7 +17,6 @@ from tests.conftest import REPOSITORY
 COMMIT = "69bd386a2fcfb8f806f103606a182050e5f24b52"
 # To be trained again: from commits that are not in the history, with changes, or by another configuration of this name.
 STALE = {
-    "cifar10_fast_quick",
     "cifar10_resnet20_quick",
     "mnist_lenet5_distorted",
     "omniglot_triplet_quick",
@@ -153,6 +152,13 @@ def test_a_command_gives_its_configuration():
         "python -m experiments.train --config=configs/mnist_mlp.py:quick --workdir=runs/x --config.epochs=6 --config.replicas=3"
     )
     assert (given.epochs, given.replicas, given.optimizer.name) == (6.0, 3, "adam")
+
+
+def test_a_command_with_another_model_by_flag_gives_its_configuration():
+    flags = "--config.model.name=resnet_cifar --config.model.depth=8 --config.optimizer.name=adam --config.optimizer.b1=0.5"
+    found = reproduce.configuration(f"python -m experiments.train --config=configs/digits_mlp.py:smoke {flags} --workdir=x")
+    assert found.model.to_dict() == {"name": "resnet_cifar", "depth": 8}
+    assert (found.optimizer.name, found.optimizer.b1) == ("adam", 0.5)
 
 
 def test_of_the_kept_results_all_hold_but_those_that_are_known():

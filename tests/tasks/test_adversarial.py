@@ -193,6 +193,7 @@ def test_images_are_learned_the_same_on_eight_devices_and_after_a_stop(tmp_path)
     assert hashes(run(on(1), tmp_path / "one")) == hashes(one)
 
 
+@pytest.mark.slow
 def test_the_mixture_is_learned_with_all_its_modes(tmp_path):
     config = toy(discriminator_steps=2)
     config.update(steps=2500, batch_size=256, steps_per_dispatch=100, log_every=500, ema=0.99)

@@ -156,7 +156,7 @@ def test_settings_out_of_range(changes, said):
         matching.build(config(), Resources(labelled_images("digits", (8, 8, 1), 10)), 4)
 
 
-@pytest.mark.parametrize("variant", ["smoke", "contrastive_smoke"])
+@pytest.mark.parametrize("variant", ["smoke", pytest.param("contrastive_smoke", marks=pytest.mark.slow)])
 def test_errors_are_seen_through_after_a_while(variant, tmp_path):
     """The right one among 148 words: by chance less than 1 in 100, and at first not much more."""
     chosen = config(variant, steps=400, eval_every=0, log_every=100, checkpoint_every=0)

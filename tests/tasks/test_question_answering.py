@@ -185,6 +185,7 @@ def test_where_people_are_is_learned(workdir):
     assert (found["test"].outputs[0]["attention"].max(1).argmax(-1) == fact.argmax(-1)).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_the_lstm_learns_stories_by_heart(workdir):
     _, found = trained("lstm_smoke", workdir, 200, 4, hidden=24, embedding=16)
     assert found["training"].metrics["error"][0] < 0.2

@@ -127,4 +127,5 @@ def test_no_command_and_no_program_are_one_line():
     none = subprocess.run([sys.executable, "-m", "experiments.launch"], cwd=REPOSITORY, capture_output=True, text=True)
     assert "no command given" in one_line(none)
     command = [sys.executable, "-m", "experiments.launch", "--", "no-such-program"]
-    assert "no program 'no-such-program'" in one_line(subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True))
+    line = one_line(subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True))
+    assert line == "the program 'no-such-program' cannot be launched: No such file or directory."

@@ -207,6 +207,22 @@ def test_a_metric_that_is_not_measured_is_refused_before_the_training(section, m
         check_task(experiment("classifier", config))
 
 
+def test_early_stopping_without_patience_is_refused():
+    config = settings(early_stopping={"metric": "test/loss", "patience": 0})
+    with pytest.raises(UserError, match=r"early_stopping.patience=0 .*: give at least 1, or no metric"):
+        check_task(experiment("classifier", config))
+
+
+def test_a_feature_that_batches_lack_is_one_line(tmp_path):
+    data = image_dataset()
+    splits = {name: Arrays({"image": split.features["image"]}) for name, split in data.splits.items()}
+    with pytest.raises(UserError, match=r"the task needs the feature 'label', which its batches lack; they have image\."):
+        run(experiment("classifier", dataset=data._replace(splits=splits)), tmp_path / "run")
+    only = data._replace(splits={**data.splits, "test": splits["test"]})
+    with pytest.raises(UserError, match=r"the feature 'label', which its batches lack; they have image, mask\."):
+        run(experiment("classifier", dataset=only), tmp_path / "evaluated")
+
+
 def test_a_metric_of_which_nothing_is_better_is_refused():
     config = settings()
     config.best.metric = "test/accepted"

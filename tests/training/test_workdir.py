@@ -17,6 +17,26 @@ def opened(workdir, override=False, **changes):
     return open_for_writing(workdir, settings(**changes), override)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("dataset", {"name": "digits", "splits": 3}, "dataset.splits should be an object"),
+        ("dataset", {"name": "digits", "splits": {"test": 3}}, "dataset.splits should hold texts"),
+        ("augmentation", [], "augmentation should be an object"),
+        ("test_time", {"samples": 1, "augmentation": 0}, "test_time.augmentation should be an object"),
+        ("mesh", 3, "mesh should be an object"),
+        ("reference", "x", "reference should be an object"),
+        ("optimizer", {"name": "sgd", "schedule": "cosine"}, "optimizer.schedule should be an object"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_section(workdir, key, value, said):
+    opened(workdir).close()
+    path = workdir / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(UserError, match=rf"config.json is damaged: it holds no configuration \({said}\)"):
+        read_config(workdir)
+
+
 @pytest.mark.parametrize("name", ["config.json", "data.json", "metrics.jsonl"])
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(workdir, name):
     workdir.mkdir()

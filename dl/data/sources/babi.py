@@ -4,6 +4,7 @@ An example is a question with the sentences before it (`dl.data.stories`). Where
 answer of its own, as in Sukhbaatar et al. 2015, section 4.
 """
 
+import functools
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +91,9 @@ def load_babi(settings: ConfigDict, data_dir: str | None = None, manual_dir: str
     path = verified(folder_of("babi", manual_dir, [ZIP.name]), [ZIP], "babi")[ZIP.name]
     names_in(list(settings.splits.values()), SPLITS)
     numbers = [task] if task else list(range(1, 21))
-    found = {split: opened(path, lambda p, s=split: _questions(p, s, numbers, language)) for split in SPLITS}
+    found = {
+        split: opened(path, functools.partial(_questions, split=split, numbers=numbers, language=language)) for split in SPLITS
+    }
     return dataset_of("babi", found, memory, tuple(TASKS[number - 1] for number in numbers))
 
 

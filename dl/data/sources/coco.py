@@ -150,4 +150,5 @@ def _of(path: Path, name: str, number: int, entry: Mapping[str, Any], key: str, 
 
 
 PUBLIC = {"coco": load_coco}
+PLAIN = {"coco": load_coco}
 SETTINGS = {"coco": {"images": "", "classes": "", "empty": "error", "lengths": (), "memory_limit": MEMORY_LIMIT}}

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from dl.data.corpus import corpus
 from dl.data.slicing import names_in
 from dl.data.sources import builders, preparing
 from dl.data.sources.archives import Archive, Parsed, folder_of, how_to_get, opened, registered, verified
@@ -24,6 +25,7 @@ from dl.errors import UserError, unknown
 from dl.vocabulary import Vocabulary, split_words
 
 LEVELS = ("character", "word")
+LINE = "line"  # a text a line, of texts that are one file
 SHAKESPEARE_SPLITS = {"train": 0.9, "validation": 0.05, "test": 0.05}  # TFDS's
 
 PTB_URL = "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz"
@@ -73,10 +75,12 @@ I never writ, nor no man ever loved.
 
 
 def load_text(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
-    """`dataset.path`: a text file, one split `train`. `dataset.level` is "character" (default) or "word", `dataset.encoding`
-    utf-8.
+    """`dataset.path`: a text file, one split `train`. `dataset.level` is "character" (default), "word" or "line",
+    `dataset.encoding` utf-8.
 
     The vocabulary is that of the whole file: characters in the order of their code points, or words from the most frequent on.
+    By lines, each is a text of its own, by words in small letters without marks; those that come less than `dataset.minimum`
+    times are left out.
 
     Raises:
         UserError: no such file, an empty one, or one in another encoding.
@@ -130,6 +134,15 @@ def read_text(path: Path, encoding: str) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"dataset.path: {path} can't be read: {error.strerror or error}.") from error
+    return decoded(content, path, encoding)
+
+
+def decoded(content: bytes, path: Path, encoding: str) -> str:
+    """The text of a file's content, every line's end a line feed, without a byte order mark.
+
+    Raises:
+        UserError: an unknown encoding, or bytes that are not text in it.
+    """
     try:
         text = content.decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n")
         text.encode()
@@ -147,15 +160,17 @@ def read_text(path: Path, encoding: str) -> str:
     return text
 
 
-def _level(settings: ConfigDict) -> str:
+def _level(settings: ConfigDict, levels: Sequence[str] = LEVELS) -> str:
     level = settings.get("level", "") or ("word" if settings.name == "ptb" else "character")
-    if level not in LEVELS:
-        raise unknown("dataset.level", level, LEVELS)
+    if level not in levels:
+        raise unknown("dataset.level", level, levels)
     return level
 
 
 def _one_text(name: str, text: str, settings: ConfigDict, what: str) -> Dataset:
-    level = _level(settings)
+    level = _level(settings, (*LEVELS, LINE))
+    if level == LINE:
+        return corpus(name, {"train": text.split("\n")}, settings.get("minimum", 1))
     return _dataset(name, {"train": _symbols(text, level, what)}, ["train"], level)
 
 
@@ -233,7 +248,9 @@ def _ptb_zip(path: Path) -> dict[str, str]:
 
 
 PUBLIC = {"text": load_text, "sonnets": load_sonnets, "tiny_shakespeare": load_tiny_shakespeare, "ptb": load_ptb}
-SETTINGS = {name: {"level": "", "encoding": "utf-8"} for name in PUBLIC}
+SETTINGS: dict[str, dict[str, object]] = {name: {"level": "", "encoding": "utf-8"} for name in PUBLIC}
+for _name in ("text", "sonnets", "tiny_shakespeare"):
+    SETTINGS[_name]["minimum"] = 1
 
 
 def _known(name: str, vocabulary: Vocabulary, counts: Mapping[str, int]) -> Dataset:

@@ -137,4 +137,5 @@ def objects_of(found: Annotation, classes: Sequence[str], name: object) -> Objec
 
 
 PUBLIC = {"voc": load_voc}
+PLAIN = {"voc": load_voc}
 SETTINGS = {"voc": {"classes": "", "empty": "error", "lengths": (), "memory_limit": MEMORY_LIMIT}}

@@ -1,0 +1,1 @@
+"""Sound: reading, spectra, and utterances with their transcripts as features of a dataset."""

@@ -56,6 +56,6 @@ def test_titles_of_a_table_are_found(tmp_path, workdir):
 
 
 def test_a_table_without_the_column_is_refused(tmp_path):
-    (tmp_path / "own.tsv").write_text("question\tlabel\nwho?\tme\nwhat?\tit\n")
+    (tmp_path / "own.tsv").write_text("question\tlabel\tmore\nwho?\tme\tx\nwhat?\tit\ty\n")
     with pytest.raises(UserError, match="answer"):
         assemble(config("factoid_averaging", tmp_path / "own.tsv", steps=2))

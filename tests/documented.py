@@ -103,7 +103,7 @@ def make_desk(folder: Path, archives: Path | None) -> None:
             (folder / "pairs").mkdir(exist_ok=True)
             (folder / "pairs" / f"{name}.{language}").write_text(line * 40)
     opinions = (f"{('bad', 'good')[i % 2]}\t{('Dull', 'Great')[i % 2]} film, number {i}.\n" for i in range(60))
-    rows = "".join(f"is it {n % 2}?\t{n % 2}\n" for n in range(40))
+    rows = "".join(f"is it {n}?\t{n % 2}\n" for n in range(40))
     (folder / "questions.tsv").write_text("question\tanswer\n" + rows)
     (folder / "articles.tsv").write_text("article\ttitle\n" + "".join(f"of {n} things\tabout {n}\n" for n in range(80)))
     (folder / "my.tsv").write_text("".join(opinions))

@@ -6,8 +6,8 @@
 
 480x360, 11 classes, void ignored (dl/data/sources/camvid.py). The reference is a public PyTorch table on these files, which
 also says 62.8 % class accuracy; SegNet from scratch has 42.5 % mean IoU there, and with VGG's weights 57.7 %. The paper is
-about cells. Deviations from it: padded convolutions, BatchNorm, Adam, random windows, mirror images and colours; logarithmic class
-weights (Paszke et al. 2016).
+about cells. Deviations from it: padded convolutions, BatchNorm, Adam, random windows, mirror images and colours; logarithmic
+class weights (Paszke et al. 2016).
 
 `quick` is a narrow net on half the size: under two hours on two cores. `squeezenet` is a decoder over SqueezeNet with the
 weights of ImageNet, `scratch` the same net without them. With your own images, as docs/segmentation.md says:
@@ -80,7 +80,7 @@ def halved(config: ConfigDict) -> None:
     """Half the size, and as many epochs as two cores take in two hours."""
     config.update(epochs=90.0, ema=0.995, eval_every=15, checkpoint_every=5)
     config.dataset.update(size=(180, 240), fit="resize")
-    config.augmentation.random_resized_crop.size = (144, 192)
+    config.augmentation.random_resized_crop.update(size=(128, 176), scale=(0.2, 0.8))
     config.optimizer.learning_rate = 3e-3
 
 
@@ -95,8 +95,9 @@ def small(config: ConfigDict) -> None:
     config.update(epochs=0.0, steps=12, batch_size=4, eval_batch_size=8, intervals="steps", ema=0.9)
     config.update(log_every=4, eval_every=6, checkpoint_every=6)
     config.dataset.update(name="drawn_shapes", size=(0, 0), mean=MEAN, std=STD, shape=(24, 32), examples=16)
-    config.augmentation.random_resized_crop.update(size=(24, 32))
-    config.task.weights = ""
+    window = {**config.augmentation.random_resized_crop.to_dict(), "size": (24, 32)}
+    config.augmentation = ConfigDict({"random_resized_crop": window, "flip": {}})
+    config.task.update(weights="", mirrored=False)
     config.optimizer.rules = ()
     config.reference.update(metric="", value=0.0, source="")
 

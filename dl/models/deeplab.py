@@ -68,9 +68,7 @@ class DeepLab(nn.Module):
         sides = (x.shape[1], x.shape[2])
         maps = encoder(self.backbone, self.widths, atrous=True, dtype=self.dtype)(x, train).maps
         if self.skip and self.skip not in maps:
-            raise UserError(
-                f"model.skip={self.skip}: the backbone {self.backbone} has maps of strides {sorted(maps)}, 0 is none."
-            )
+            raise UserError(f"model.skip={self.skip}: {self.backbone} has the strides {sorted(maps)}; 0 is none.")
         branches = [self._branch(maps[max(maps)], rate, train) for rate in self.rates]
         if self.skip:
             scores = self._joined(branches, maps[self.skip], train)

@@ -36,7 +36,7 @@ FINEST_ATROUS = 8  # the stride at which atrous encoders stop
 
 
 class Encoded(NamedTuple):
-    """maps: stride -> [B, H / stride, W / stride, C], the last ones of that size. places: of the maxima, see `Stages.places`."""
+    """maps: stride -> [B, H / stride, W / stride, C], the last of that size. places: of the maxima, see `Stages.places`."""
 
     maps: dict[int, jax.Array]
     places: list[jax.Array]

@@ -45,6 +45,7 @@ from dl.transfer.frozen import Frozen, constant, frozen, frozen_statistics, noth
 Scores = Float[Array, "b h w k"]
 Labels = Integer[Array, "b h w"]
 
+NO_CRF = dense_crf.Settings()
 SHOWN = 4  # examples in the report, and as many of the worst
 LOOKED_AT = 256  # training examples whose pixels are counted, of a set that does not lie in memory
 ENCODER = "model/encoder"  # where backbones have their parameters
@@ -63,7 +64,7 @@ class Settings(NamedTuple):
 
     balance: str = "none"
     mirrored: bool = False
-    crf: Mapping[str, Any] = dense_crf.Settings()._asdict()
+    crf: Mapping[str, Any] = NO_CRF._asdict()
     weights: str = ""
     reinitialise: str = ""
     frozen_statistics: bool = True
@@ -132,7 +133,7 @@ class Segmentation:
     class_weights: tuple[float, ...]
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
-    crf: dense_crf.Settings = dense_crf.Settings()
+    crf: dense_crf.Settings = NO_CRF
     mirrored: bool = False
     is_frozen: Frozen = nothing
     freeze_statistics: bool = True

@@ -137,7 +137,7 @@ def _train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | No
     """
     import jax
 
-    from experiments.train import begin
+    from dl.training.run import begin
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

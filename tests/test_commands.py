@@ -15,9 +15,10 @@ from absl import flags
 from absl.testing import flagsaver
 from ml_collections import config_flags
 
+from dl import config_file
 from dl.interop import classifier, published
 from dl.training.explain import assemble_known
-from experiments import config_file, program
+from experiments import program
 from experiments.train import train
 from tests.conftest import REPOSITORY
 from tests.documented import Command, documented, make_desk

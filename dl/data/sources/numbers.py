@@ -53,16 +53,15 @@ def load_numbers(settings: ConfigDict, data_dir: str | None = None, manual_dir: 
     columns = [given] if isinstance(given, str) and given else list(given)
     target = of_target[0] or of_target[1]
     rows = read_rows(path, settings.get("encoding", "utf-8"), [target, *([image] if image else columns)])
-    rows_of = members_of(rows, settings.get("split", "split"), settings.get("holdout", 10.0))
     feature, values = _target(rows, *of_target)
     wanted = {"label" if of_target[1] else "target": feature}
     if image:
-        return _images(rows, image, wanted, values, rows_of, settings)
+        return _images(rows, image, wanted, values, settings)
     columns = columns or [n for n in rows.names if n not in (target, settings.get("split", "split"))]
     if not columns:
         raise UserError(f"{path} has no column besides {target!r}: there is nothing to predict it from.")
     inputs = np.stack([_numbers(rows, name) for name in columns], axis=1)
-    name = next(iter(wanted))
+    rows_of, name = _rows_of(rows, settings), next(iter(wanted))
     splits = {split: {"inputs": inputs[i], name: values[i]} for split, i in rows_of.items()}
     return standardised("numbers", splits, wanted, settings)
 
@@ -91,6 +90,10 @@ def standardised(
     return Dataset(info, sources)
 
 
+def _rows_of(rows: Rows, settings: ConfigDict) -> dict[str, np.ndarray]:
+    return members_of(rows, settings.get("split", "split"), settings.get("holdout", 10.0))
+
+
 def _target(rows: Rows, target: str, label: str) -> tuple[Feature, np.ndarray]:
     if target:
         return Feature(Kind.NUMBER, ()), _numbers(rows, target)
@@ -116,7 +119,6 @@ def _images(
     column: str,
     wanted: Mapping[str, Feature],
     values: np.ndarray,
-    rows_of: Mapping[str, np.ndarray],
     settings: ConfigDict,
 ) -> Dataset:
     """Images with a number, or a class, each."""
@@ -129,7 +131,7 @@ def _images(
     values = values.astype(np.int32 if feature.kind is Kind.CLASS else np.float32)
     splits = {
         split: Split(Paths([paths[i] for i in of]), [shapes[i] for i in of], {}, {name: values[of]})
-        for split, of in ((split, indices.tolist()) for split, indices in rows_of.items())
+        for split, of in ((split, indices.tolist()) for split, indices in _rows_of(rows, settings).items())
     }
     features = {"image": Feature(Kind.IMAGE, (None, None, settings.get("channels", 3))), **wanted}
     return dataset_of("numbers", splits, features, settings)

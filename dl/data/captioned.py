@@ -109,9 +109,7 @@ def small_features(
     return features, {split: encoded(texts, known, most, longest) for split, texts in captions.items()}
 
 
-def with_network(
-    dataset: Dataset, settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None
-) -> Dataset:
+def with_network(dataset: Dataset, settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
     """The dataset with `image_features` float16 [y, x, C] of the network that `settings` name; as it is where they name none.
 
     Raises:

@@ -2,7 +2,7 @@
 Darrell & Klein 2016, table 1).
 
     python -m experiments.train --config=configs/shapes_modules.py --workdir=runs/shapes --manual_dir=archives
-    python -m experiments.train --config=configs/shapes_modules.py:generated --workdir=runs/shapes_generated --manual_dir=archives
+    python -m experiments.train --config=configs/shapes_modules.py:generated --workdir=runs/modules --manual_dir=archives
     python -m experiments.train --config=configs/shapes_modules.py:generated_lstm_cnn --workdir=runs/lstm --manual_dir=archives
 
 Every question comes with the layout of the modules that answer it. The published large training set is not to be had here: this

@@ -1,5 +1,7 @@
-"""How good captions are: BLEU of one to four words (Papineni et al. 2002) by sacreBLEU, and CIDEr-D (Vedantam, Zitnick & Parikh
-2015). Captions and references are words in small letters without punctuation, between blanks, as published numbers compare them.
+"""How good captions are: BLEU of one to four words (Papineni et al. 2002) by sacreBLEU, and CIDEr-D (Vedantam, Zitnick &
+Parikh 2015).
+
+Captions and references are words in small letters without punctuation, between blanks, as published numbers compare them.
 """
 
 import collections

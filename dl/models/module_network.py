@@ -1,5 +1,5 @@
-"""Neural module network for SHAPES (Andreas, Rohrbach, Darrell & Klein 2016, sections 4 and 5.1): a question's layout says which
-small networks are put together. With 30 x 30 images, W = 10 words and relations, C = F = 64, H = 32:
+"""Neural module network for SHAPES (Andreas, Rohrbach, Darrell & Klein 2016, sections 4 and 5.1): a question's layout says
+which small networks are put together. With 30 x 30 images, W = 10 words and relations, C = F = 64, H = 32:
 
     part           operation                                            output   parameters
     cells          convolution 10x10 / 10, ReLU                   3 x 3 x 64       19,264   10 10 3 C + C

@@ -87,7 +87,7 @@ class RelationNetwork(QuestionNetwork):
     """f(sum over pairs of g(o_i, o_j, q))."""
 
     def joined(self, x: Float[Array, "b y x c"], asked: Float[Array, "b h"]) -> Float[Array, "b f"]:
-        batch, height, width, channels = x.shape
+        batch, height, width = x.shape[:3]
         rows, columns = (jnp.linspace(-1, 1, size, dtype=self.dtype) for size in (height, width))
         place = jnp.stack(jnp.meshgrid(rows, columns, indexing="ij"), axis=-1)
         objects = jnp.concatenate([x, jnp.broadcast_to(place, (batch, height, width, 2))], axis=-1)

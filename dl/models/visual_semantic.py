@@ -1,5 +1,5 @@
-"""Images and sentences in one space (Kiros, Salakhutdinov & Zemel 2014, section 2.1, "visual-semantic embeddings"; the loss is that
-of Karpathy & Fei-Fei 2015). Of V words and D features of the image; with V = 2,540, D = 512, E = 256, S = 512:
+"""Images and sentences in one space (Kiros, Salakhutdinov & Zemel 2014, section 2.1, "visual-semantic embeddings"; the loss is
+that of Karpathy & Fei-Fei 2015). Of V words and D features of the image; with V = 2,540, D = 512, E = 256, S = 512:
 
     layer      operation                                            output   parameters
     image      dense, of the mean of the places                        512      262,656   D S + S

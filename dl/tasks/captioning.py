@@ -61,7 +61,7 @@ class Settings(NamedTuple):
 
 
 def doubly_stochastic(weights: Float[Array, "b t s"], counted: Bool[Array, "b t"]) -> Float[Array, " b"]:
-    """sum_i (1 - sum_t a_ti)^2 over the places of each caption, of its words alone (Xu et al. 2015, eq. 14); 0 of no caption."""
+    """sum_i (1 - sum_t a_ti)^2 of each caption over the places, of its words alone (Xu et al. 2015, eq. 14); 0 of no words."""
     seen = jnp.where(counted[:, :, None], weights, 0).sum(1)
     return jnp.where(counted.any(1), jnp.square(1 - seen).sum(-1), 0)
 

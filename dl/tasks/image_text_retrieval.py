@@ -1,5 +1,5 @@
-"""Images and texts in one space, where a caption lies nearer to its image than to others (Karpathy & Fei-Fei 2015, section 3.1.3;
-Kiros, Salakhutdinov & Zemel 2014).
+"""Images and texts in one space, where a caption lies nearer to its image than to others (Karpathy & Fei-Fei 2015, section
+3.1.3; Kiros, Salakhutdinov & Zemel 2014).
 
 Batches hold `image_features` [B, y, x, D], `captions` [B, T + 1, R], the captions of each image as columns, and `references`
 (`dl.data.captioned`). In training one caption of each image is drawn, and all other images of the batch are the wrong ones.
@@ -21,7 +21,7 @@ from dl.data.captioned import Words, read_back
 from dl.dataset import Resources
 from dl.errors import UserError
 from dl.evaluation.image_text_retrieval import FIRST, nearest, ranks, recalls
-from dl.metric import LOWER, Metric
+from dl.metric import Metric
 from dl.models import build as models
 from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Phase, Task, Tree, mean, means
 from dl.training import optimizers

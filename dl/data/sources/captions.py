@@ -7,6 +7,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from dl.data.captioned import DEFAULTS, normalised, path_of_images, small_features, with_network
+from dl.data.ragged import RaggedArrays
 from dl.data.shape_scenes import captions as said
 from dl.data.shape_scenes import drawn, scenes
 from dl.data.slicing import names_in
@@ -15,7 +16,6 @@ from dl.data.sources.delimited import Rows, read_rows
 from dl.data.sources.own_files import held_out, path_of, sizes_of
 from dl.data.sources.table import SPLITS
 from dl.dataset import Arrays, Dataset, Feature, Info, Kind
-from dl.data.ragged import RaggedArrays
 from dl.errors import UserError, unknown
 
 SCENES = {"train": 256, "validation": 48, "test": 48}

@@ -1,5 +1,6 @@
-"""SHAPES: questions about scenes of small shapes, with the layout of the modules that answer them (Andreas et al. 2016; the files
-are those of github.com/ronghanghu/n2nmn, BSD licence). What a scene and a question are, `dl.data.shape_scenes` says.
+"""SHAPES: questions about scenes of small shapes, with the layout of the modules that answer them (Andreas et al. 2016).
+
+The files are those of github.com/ronghanghu/n2nmn (BSD licence). `dl.data.shape_scenes` says what a scene and a question are.
 """
 
 import io
@@ -36,8 +37,8 @@ FEATURES = {
 
 
 def load_shapes(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
-    """`tiny` (64 examples), `train` (640, 10 questions), `validation` and `test` (1,024 each, 16 questions), from the archive in
-    `manual_dir/shapes_vqa`, and `generated`: `dataset.generated` examples made from `dataset.seed`.
+    """`tiny` (64 examples), `train` (640, 10 questions), `validation` and `test` (1,024 each, 16 questions), from the archive
+    in `manual_dir/shapes_vqa`, and `generated`: `dataset.generated` examples made from `dataset.seed`.
 
     What is generated asks any question but those of `validation` and `test`, so that these are new to who learns from it.
     Features: `image` uint8 [30, 30, 3], RGB (the files are BGR); `question` [13]; `layout` [6, 2], module and argument;

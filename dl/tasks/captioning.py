@@ -296,8 +296,8 @@ def check(settings: Settings) -> None:
     Beam(settings.beam, settings.alpha).check()
     if not (0 <= settings.finetune <= 1 and 0 <= settings.expected <= 1 and 0 <= settings.smoothing < 1):
         raise UserError("task.finetune and task.expected are parts, 0 to 1, and task.smoothing is at least 0 and below 1.")
-    if settings.longest < 1 or settings.score_every < 0:
-        raise UserError(f"task.longest={settings.longest} must be at least 1, task.score_every not negative.")
+    if settings.longest < 1:
+        raise UserError(f"task.longest={settings.longest} must be at least 1.")
 
 
 PUBLIC = {"captioning": build}

@@ -1,5 +1,8 @@
 """Random features of images and random captions of them, for benchmarks: nothing can be learned from them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -19,7 +22,7 @@ def load_random_captions(settings: ConfigDict, data_dir: str | None = None, manu
     count, length, size = (
         settings.get(key, SETTINGS["random_captions"][key]) for key in ("examples", "length", "vocabulary_size")
     )
-    shape = (*settings.get("places", (7, 7)), settings.get("width", 512))
+    shape = (*given["places"], given["width"])
     if min(count, length, *shape) < 1 or size <= len(RESERVED):
         raise UserError(f"dataset.vocabulary_size={size} must be above {len(RESERVED)}, and all other numbers at least 1.")
     words = Words((*RESERVED, *(f"word{n}" for n in range(size - len(RESERVED)))))
@@ -42,4 +45,6 @@ def load_random_captions(settings: ConfigDict, data_dir: str | None = None, manu
 
 
 PUBLIC = {"random_captions": load_random_captions}
-SETTINGS = {"random_captions": {"examples": 256, "length": 14, "vocabulary_size": 2540, "places": (7, 7), "width": 512}}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "random_captions": {"examples": 256, "length": 14, "vocabulary_size": 2540, "places": (7, 7), "width": 512}
+}

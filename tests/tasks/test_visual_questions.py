@@ -29,7 +29,7 @@ def test_the_accuracy_of_each_form_adds_up():
     params, variables = task.init(jax.random.key(0))
     batch = {name: jnp.asarray(values) for name, values in dataset.splits["test"].gather(np.arange(64)).items()}
     batch |= {"image": batch["image"].astype(jnp.float32) / 255, "mask": jnp.arange(64) < 50}
-    sums, outputs = jax.jit(task.evaluators["answers"].step)(params, variables, batch, None)
+    sums, outputs = jax.jit(task.evaluators["answers"].step)(params, variables, batch, jax.random.key(0))
     right = np.asarray(outputs["answer"] == batch["label"])[:50]
     assert sums["accuracy"] == (right.sum(), 50)
     forms = np.asarray(batch["form"])[:50]

@@ -18,7 +18,7 @@ from dl.data.sources.table import SPLITS
 from dl.dataset import Arrays, Dataset, Feature, Info, Kind
 from dl.errors import UserError, unknown
 
-SCENES = {"train": 256, "validation": 48, "test": 48}
+SCENES = {"train": 96, "validation": 32, "test": 32}
 
 
 def load_captions(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:

@@ -22,6 +22,7 @@ from dl.artifacts import Artifact, Images, Table
 from dl.data.captioned import Words, extractor, read_back
 from dl.dataset import Resources
 from dl.errors import UserError
+from dl.evaluation.attention_images import lit_by
 from dl.evaluation.caption_metrics import ORDERS, bleu, cider, signature
 from dl.evaluation.decoding import Beam, Found, Symbols, beam_search
 from dl.metric import LOWER, Metric
@@ -243,17 +244,6 @@ class Captioning:
             "quality": Evaluator(self.score, kinds, self.finish_score, self.settings.score_every),
         }
         return Task(self.init, objectives, tuple(phases), evaluators, self.render)
-
-
-def lit_by(image: Float[np.ndarray, "h w c"], weights: Float[np.ndarray, "t y x"]) -> Float[np.ndarray, "n h w c"]:
-    """The image, then once for each map of weights, dark where they are small."""
-    from PIL import Image
-
-    width, height, cubic = image.shape[1], image.shape[0], Image.Resampling.BICUBIC
-    maps = [Image.fromarray(of_word.astype(np.float32)).resize((width, height), cubic) for of_word in weights]
-    smooth = np.stack([np.asarray(one) for one in maps]).clip(0)
-    light = 0.2 + 0.8 * smooth / np.maximum(smooth.max((1, 2), keepdims=True), 1e-9)
-    return np.concatenate([image[None], image * light[..., None]]).astype(np.float32)
 
 
 def build(config: ConfigDict, resources: Resources, steps: int) -> Task:

@@ -41,7 +41,7 @@ def load_shapes(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
     in `manual_dir/shapes_vqa`, and `generated`: `dataset.generated` examples made from `dataset.seed`.
 
     What is generated asks any question but those of `validation` and `test`, so that these are new to who learns from it.
-    Features: `image` uint8 [30, 30, 3], RGB (the files are BGR); `question` [13]; `layout` [6, 2], module and argument;
+    Features: `image` uint8 [30, 30, 3], RGB (the files are BGR); `question` [11]; `layout` [6, 2], module and argument;
     `form`, how many relations the question has; `label`, the answer.
 
     Raises:

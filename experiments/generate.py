@@ -4,7 +4,7 @@
     python -m experiments.generate --workdir=runs/shakespeare --temperature=0 --out=samples.html
     python -m experiments.generate --workdir=runs/multi30k --prompt="A man sleeps on a bench." --samples=3 --attention
     python -m experiments.generate --workdir=runs/multi30k --file=captions.en --out=captions.txt
-    python -m experiments.generate --workdir=runs/flickr8k --images=photo.jpg,other.png --attention --out=captions.html
+    python -m experiments.generate --workdir=runs/flickr8k --images=photo.jpg,cat.png --attention --out=captions.html
     python -m experiments.generate --workdir=runs/faces --samples=100 --out=faces.html
     python -m experiments.generate --workdir=runs/faces --interpolate=3-17,5-8 --out=between.png
     python -m experiments.generate --workdir=runs/faces --arithmetic="3,8,12 - 1,5,9 + 2,4,7" --out=arithmetic.png

@@ -105,6 +105,10 @@ def make_desk(folder: Path, archives: Path | None) -> None:
     opinions = (f"{('bad', 'good')[i % 2]}\t{('Dull', 'Great')[i % 2]} film, number {i}.\n" for i in range(60))
     (folder / "my.tsv").write_text("".join(opinions))
     (folder / "synset_words.txt").write_text("".join(f"n{i:08d} class {i}\n" for i in range(1000)))
+    for number in range(40):
+        image(f"photos/{number}.jpg")
+    lines = (f"{n // 2}.jpg\ta {('dog', 'cat')[n % 2]} in the {('park', 'snow')[n // 2 % 2]}\n" for n in range(80))
+    (folder / "captions.tsv").write_text("image\tcaption\n" + "".join(lines))
     (folder / "my_speech").mkdir()
     for number, name in enumerate(["a.wav", "b.flac", *(f"my_speech/{n}.wav" for n in range(20))]):
         soundfile.write(folder / name, 0.1 * np.random.default_rng(number).standard_normal(8000), 8000)

@@ -50,7 +50,7 @@ def generate(
     learner = learner_of(config, Resources(experiment.dataset.info, manual_dir=manual_dir))
     names = [name.strip() for name in images.split(",") if name.strip()]
     if not names:
-        raise UserError("which images? Give --images=photo.jpg,other.png; `china` is a photograph that is always there.")
+        raise UserError("which images? Give --images=photo.jpg,cat.png; `china` is a photograph that is always there.")
     search = Beam(max(beam, samples) if beam > 0 else beam, learner.settings.alpha, 0.0, samples)
     search.check()
     batch = batch_of(read(names, experiment.dataset.info.shapes["image"][:2], manual_dir), learner, config, manual_dir)

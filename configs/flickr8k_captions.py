@@ -1,8 +1,8 @@
-"""Captions of photographs, with attention: BLEU-1 to 4 of 67 / 44.8 / 29.9 / 19.5 on Flickr8k (Xu et al. 2015, "Show, Attend and
-Tell", table 1, soft attention), and 61.1 / 36.5 / 22.6 / 14.2 by a public attempt on images like these.
+"""Captions of photographs, with attention: BLEU-1 to 4 of 67 / 44.8 / 29.9 / 19.5 on Flickr8k (Xu et al. 2015, "Show, Attend
+and Tell", table 1, soft attention), and 61.1 / 36.5 / 22.6 / 14.2 by a public attempt on images like these.
 
     python -m experiments.train --config=configs/flickr8k_captions.py --workdir=runs/flickr8k --manual_dir=archives
-    python -m experiments.generate --workdir=runs/flickr8k --images=photo.jpg,other.jpg --out=captions.html
+    python -m experiments.generate --workdir=runs/flickr8k --images=photo.jpg,cat.png --out=captions.html
 
 The images are 128 x 128 here. What the decoder looks at are 7 x 7 places of SqueezeNet (weights of ImageNet, 5 MB where the
 paper has VGG's 550), computed once for all images: 5 minutes on two cores, kept for the next run. An epoch of the decoder

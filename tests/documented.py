@@ -108,6 +108,10 @@ def make_desk(folder: Path, archives: Path | None) -> None:
     (folder / "articles.tsv").write_text("article\ttitle\n" + "".join(f"of {n} things\tabout {n}\n" for n in range(80)))
     (folder / "my.tsv").write_text("".join(opinions))
     (folder / "synset_words.txt").write_text("".join(f"n{i:08d} class {i}\n" for i in range(1000)))
+    for number in range(40):
+        image(f"photos/{number}.jpg")
+    lines = (f"{n // 2}.jpg\ta {('dog', 'cat')[n % 2]} in the {('park', 'snow')[n // 2 % 2]}\n" for n in range(80))
+    (folder / "captions.tsv").write_text("image\tcaption\n" + "".join(lines))
     (folder / "my_speech").mkdir()
     for number, name in enumerate(["a.wav", "b.flac", *(f"my_speech/{n}.wav" for n in range(20))]):
         soundfile.write(folder / name, 0.1 * np.random.default_rng(number).standard_normal(8000), 8000)

@@ -72,6 +72,7 @@ RUNS = {
     "runs/vectors": "imdb_skipgram",
     "runs/multi30k": "multi30k_attention",
     "runs/fsdd_digits": "fsdd_digits",
+    "runs/flickr8k": "flickr8k_captions",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

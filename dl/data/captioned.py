@@ -109,9 +109,7 @@ def small_features(
     return features, {split: encoded(texts, known, most, longest) for split, texts in captions.items()}
 
 
-def with_network(
-    dataset: Dataset, settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None
-) -> Dataset:
+def with_network(dataset: Dataset, settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
     """The dataset with `image_features` float16 [y, x, C] of the network that `settings` name; as it is where they name none.
 
     Raises:
@@ -142,6 +140,25 @@ def with_network(
     return Dataset(info, splits)
 
 
+def without_network(dataset: Dataset, settings: Any) -> Dataset:
+    """The same, with zeros in place of the features: for what explains and does not train."""
+    if not settings.get("network", ""):
+        return dataset
+    feature = _features_of(settings)
+    info = Info(dataset.info.name, {**dataset.info.features, "image_features": feature})
+    splits: dict[str, Source] = {}
+    for split, source in dataset.splits.items():
+        zeros = np.broadcast_to(np.zeros((), np.float16), (len(source), *feature.shape))
+        splits[split] = RaggedArrays({**source.features, "image_features": zeros}) if isinstance(source, Arrays) else source
+    return Dataset(info, splits)
+
+
+def _features_of(settings: Any) -> Feature:
+    """What is known of the features of a network that is not run."""
+    grid = settings.get("network_grid", DEFAULTS["network_grid"]) or 14
+    return Feature(Kind.NUMBER, (grid, grid, CHANNELS.get(settings.get("network", ""), 512)))
+
+
 def extractor(settings: Any, manual_dir: str | None) -> Any:
     """The network that a section `dataset` names; see `dl.transfer.image_features`, which stands above this floor.
 
@@ -164,20 +181,15 @@ def stand_in(name: str, shape: tuple[int, int, int], counts: Mapping[str, int], 
         "captions": Feature(Kind.TOKENS, (None, 5), vocabulary=known),
         "references": Feature(Kind.NUMBER, (512,)),
     }
-    if network := settings.get("network", ""):
-        grid = settings.get("network_grid", DEFAULTS["network_grid"]) or 14
-        features["image_features"] = Feature(Kind.NUMBER, (grid, grid, CHANNELS[network]))
     splits: dict[str, Source] = {}
     for split, count in counts.items():
         values: dict[str, Any] = {
-            n: np.broadcast_to(np.zeros((), np.uint8 if n != "image_features" else np.float16), (count, *f.shape))
-            for n, f in features.items()
-            if n != "captions"
+            n: np.broadcast_to(np.zeros((), np.uint8), (count, *f.shape)) for n, f in features.items() if n != "captions"
         }
         offsets = np.arange(count + 1, dtype=np.int64) * 12
         captions = Ragged(np.broadcast_to(np.ones((), np.int32), (12 * count, 5)), offsets)
         splits[split] = RaggedArrays({**values, "captions": captions})
-    return Dataset(Info(name, features), splits)
+    return without_network(Dataset(Info(name, features), splits), settings)
 
 
 CHANNELS = {"squeezenet": 512}  # of the features of a network whose weights are not read

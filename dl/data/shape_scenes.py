@@ -26,7 +26,7 @@ MODULES = ("none", "find", "transform", "and", "answer")
 WORDS = ("a", "above", "below", "blue", "circle", "green", "is", "left", "of", "red", "right", "shape", "square", "triangle")
 VOCABULARY = Vocabulary((PAD, *WORDS), words=True)
 ARGUMENTS = ("none", *COLOURS, *SHAPES, *RELATIONS)  # what a module may be given
-LONGEST, STEPS = 13, 6  # words of a question, and modules of a layout
+LONGEST, STEPS = 11, 6  # words of a question, and modules of a layout
 
 Tree = Any  # a word, or (head, tree, ...)
 
@@ -126,7 +126,7 @@ def layout(question: Tree) -> list[tuple[int, int]]:
 
 
 def said(question: Tree) -> str:
-    """The question in words: is a red shape left of a square."""
+    """The question in words, as the files have it: is a red shape left of a square; is a circle red."""
 
     def thing(tree: Tree) -> str:
         if not isinstance(tree, str):
@@ -134,7 +134,8 @@ def said(question: Tree) -> str:
             return f"{relation} {thing(tree[1])}"
         return f"a {tree} shape" if tree in COLOURS else f"a {tree}"
 
-    return " ".join(["is", *map(thing, question[1:])])
+    first, *others = question[1:]
+    return " ".join(["is", thing(first), *(other if other in COLOURS else thing(other) for other in others)])
 
 
 def answers(found: Scenes, question: Tree) -> Bool[np.ndarray, " n"]:
@@ -161,7 +162,7 @@ def questions() -> list[str]:
 
 
 def arrays(written: Sequence[str]) -> dict[str, np.ndarray]:
-    """`question` int32 [N, 13], words padded with 0; `layout` int32 [N, 6, 2]; `form` int32 [N], relations in the question."""
+    """`question` int32 [N, 11], words padded with 0; `layout` int32 [N, 6, 2]; `form` int32 [N], relations in the question."""
     made: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
     for one in dict.fromkeys(written):
         tree = parse(one)

@@ -1,5 +1,7 @@
-"""How good captions are: BLEU of one to four words (Papineni et al. 2002) by sacreBLEU, and CIDEr-D (Vedantam, Zitnick & Parikh
-2015). Captions and references are words in small letters without punctuation, between blanks, as published numbers compare them.
+"""How good captions are: BLEU of one to four words (Papineni et al. 2002) by sacreBLEU, and CIDEr-D (Vedantam, Zitnick &
+Parikh 2015).
+
+Captions and references are words in small letters without punctuation, between blanks, as published numbers compare them.
 """
 
 import collections
@@ -71,9 +73,7 @@ def _grams(text: str) -> Counts:
     return collections.Counter(tuple(words[i : i + n]) for n in ORDERS for i in range(len(words) - n + 1))
 
 
-def _likeness(
-    one: list[dict[tuple[str, ...], float]], other: list[dict[tuple[str, ...], float]], difference: int
-) -> float:
+def _likeness(one: list[dict[tuple[str, ...], float]], other: list[dict[tuple[str, ...], float]], difference: int) -> float:
     """The mean over the orders of a caption's likeness to a reference (eqs. 2 and 3, clipped as in section 4)."""
     found = []
     for mine, theirs in zip(one, other, strict=True):

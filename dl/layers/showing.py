@@ -19,7 +19,8 @@ from dl.layers.recurrent import by_block, project
 class ShowingLSTM(nn.Module):
     """h_t = LSTM(E y_{t-1}, h_{t-1}, z_t) (eqs. 1 to 3), z_t the context that h_{t-1} asks for, times the gate b_t.
 
-        a = attention of h_{t-1};  b = sigmoid(h_{t-1} w + w_0);  soft: z = b sum_i a_i m_i (eq. 13);  hard: z = b m_s, s ~ a (eq. 8)
+        a = attention of h_{t-1};  b = sigmoid(h_{t-1} w + w_0)
+        soft: z = b sum_i a_i m_i (eq. 13);  hard: z = b m_s, s drawn from a (eq. 8)
 
     What each step gives is the first array of the state: [h; z; a; s], s one place or, where `expected`, a itself. A single
     step is a sequence of length 1. Parameters: `kernel` [E, 4H], `recurrent_kernel` [H, 4H], `context_kernel` [D, 4H], `bias`

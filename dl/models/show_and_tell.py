@@ -1,12 +1,12 @@
 """Show and Tell (Vinyals, Toshev, Bengio & Erhan 2015): an LSTM that is given the image once, before the first word. Of V words
-and D features of the image; with V = 2,546, D = 512, E = H = 512:
+and D features of the image; with V = 2,540, D = 512, E = H = 512:
 
     layer      operation                                         output of a step   parameters
     image      dense, of the mean of the places: x_{-1} (eq. 10)              512      262,656   D E + E
-    embedding  a vector for each word: x_t (eq. 11)                           512    1,303,552   V E
+    embedding  a vector for each word: x_t (eq. 11)                           512    1,300,480   V E
     decoder    LSTM (eqs. 4 to 8)                                             512    2,099,200   4 (E + H + 1) H
-    output     dense (eq. 9)                                                2,546    1,306,098   H V + V
-                                                                                     4,971,506
+    output     dense (eq. 9)                                                2,540    1,303,020   H V + V
+                                                                                     4,965,356
 
 Deviations: the image's features are the mean over SqueezeNet's layer fire9, not GoogLeNet's last layer.
 """

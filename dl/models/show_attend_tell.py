@@ -1,16 +1,16 @@
 """Show, Attend and Tell (Xu et al. 2015): a caption, word by word, each from where the decoder looks. Of V words, L places of D
-features; with V = 2,546, L = 49, D = 512, E = 256, H = A = 512:
+features; with V = 2,540, L = 49, D = 512, E = A = 256, H = 512:
 
     layer      operation                                        output of a step   parameters
     initial_h  dense, tanh, of the mean of the places (eq. 4)                512      262,656   D H + H
     initial_c  the same                                                      512      262,656   D H + H
-    alignment  v . tanh(h W + m U)                                            49      524,800   H A + D A + A
-    embedding  a vector for each word                                        256      651,776   V E
+    alignment  v . tanh(h W + m U)                                            49      262,400   H A + D A + A
+    embedding  a vector for each word                                        256      650,240   V E
     decoder    LSTM, given the word before and the context, gated            512    2,624,001   4 (E + H + D + 1) H + H + 1
     from_h     dense                                                         256      131,328   H E + E
     from_z     dense, without a bias                                         256      131,072   D E
-    output     dense of tanh(E y + L_h h + L_z z) (eq. 7)                  2,546      654,322   E V + V
-                                                                                    5,242,611
+    output     dense of tanh(E y + L_h h + L_z z) (eq. 7)                  2,540      652,780   E V + V
+                                                                                    4,977,133
 
 Deviations: the places are those of SqueezeNet's layer fire9, not of VGG's conv5_3; the deep output has a tanh, as in the
 authors' code; the initial state comes of one layer.

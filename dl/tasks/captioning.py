@@ -22,6 +22,7 @@ from dl.artifacts import Artifact, Images, Table
 from dl.data.captioned import Words, extractor, read_back
 from dl.dataset import Resources
 from dl.errors import UserError
+from dl.evaluation.attention_images import lit_by
 from dl.evaluation.caption_metrics import ORDERS, bleu, cider, signature
 from dl.evaluation.decoding import Beam, Found, Symbols, beam_search
 from dl.metric import LOWER, Metric
@@ -61,7 +62,7 @@ class Settings(NamedTuple):
 
 
 def doubly_stochastic(weights: Float[Array, "b t s"], counted: Bool[Array, "b t"]) -> Float[Array, " b"]:
-    """sum_i (1 - sum_t a_ti)^2 over the places of each caption, of its words alone (Xu et al. 2015, eq. 14); 0 of no caption."""
+    """sum_i (1 - sum_t a_ti)^2 of each caption over the places, of its words alone (Xu et al. 2015, eq. 14); 0 of no words."""
     seen = jnp.where(counted[:, :, None], weights, 0).sum(1)
     return jnp.where(counted.any(1), jnp.square(1 - seen).sum(-1), 0)
 
@@ -245,14 +246,6 @@ class Captioning:
         return Task(self.init, objectives, tuple(phases), evaluators, self.render)
 
 
-def lit_by(image: Float[np.ndarray, "h w c"], weights: Float[np.ndarray, "t y x"]) -> Float[np.ndarray, "n h w c"]:
-    """The image, then once for each map of weights, dark where they are small."""
-    sizes = (len(weights), *image.shape[:2])
-    smooth = np.asarray(jax.image.resize(jnp.asarray(weights), sizes, "cubic")).clip(0)
-    light = 0.2 + 0.8 * smooth / np.maximum(smooth.max((1, 2), keepdims=True), 1e-9)
-    return np.concatenate([image[None], image * light[..., None]]).astype(np.float32)
-
-
 def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """The task of a configuration; `config.task` is read as `Settings`.
 
@@ -296,8 +289,8 @@ def check(settings: Settings) -> None:
     Beam(settings.beam, settings.alpha).check()
     if not (0 <= settings.finetune <= 1 and 0 <= settings.expected <= 1 and 0 <= settings.smoothing < 1):
         raise UserError("task.finetune and task.expected are parts, 0 to 1, and task.smoothing is at least 0 and below 1.")
-    if settings.longest < 1 or settings.score_every < 0:
-        raise UserError(f"task.longest={settings.longest} must be at least 1, task.score_every not negative.")
+    if settings.longest < 1:
+        raise UserError(f"task.longest={settings.longest} must be at least 1.")
 
 
 PUBLIC = {"captioning": build}

@@ -3,7 +3,9 @@
 The network is that of `dl.transfer.feature_network`: with published weights, or untrained from a fixed seed.
 """
 
+import functools
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -52,14 +54,18 @@ class Extractor:
 
     def of_images(self, images: UInt8[np.ndarray, "n h w c"]) -> Float16[np.ndarray, "n y x c"]:
         """The features of all images, in half precision; a grey image counts as RGB."""
-        run = jax.jit(lambda params, part: self.maps(params, part.astype(jnp.float32) / 255).astype(jnp.float16))
         made = []
         for start in range(0, len(images), ROWS):
             part = np.broadcast_to(images[start : start + ROWS], (*images[start : start + ROWS].shape[:3], 3))
             rows = min(ROWS, len(images))
             filled = np.concatenate([part, np.zeros((rows - len(part), *part.shape[1:]), np.uint8)])
-            made.append(np.asarray(run(self.network.params, filled))[: len(part)])
+            made.append(np.asarray(self._run(self.network.params, filled))[: len(part)])
         return np.concatenate(made)
+
+    @functools.cached_property
+    def _run(self) -> Callable[[Tree, np.ndarray], Array]:
+        """Compiled once for all splits."""
+        return jax.jit(lambda params, part: self.maps(params, part.astype(jnp.float32) / 255).astype(jnp.float16))
 
     def fingerprint(self) -> str:
         """Of all that the features depend on besides the images."""

@@ -1,12 +1,14 @@
 """One's own images with captions: a table of image and caption, and the folder of the images."""
 
 import collections
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from dl.data.captioned import DEFAULTS, normalised, path_of_images, small_features, with_network
+from dl.data.captioned import DEFAULTS, normalised, path_of_images, small_features, with_network, without_network
+from dl.data.ragged import RaggedArrays
 from dl.data.shape_scenes import captions as said
 from dl.data.shape_scenes import drawn, scenes
 from dl.data.slicing import names_in
@@ -15,18 +17,20 @@ from dl.data.sources.delimited import Rows, read_rows
 from dl.data.sources.own_files import held_out, path_of, sizes_of
 from dl.data.sources.table import SPLITS
 from dl.dataset import Arrays, Dataset, Feature, Info, Kind
-from dl.data.ragged import RaggedArrays
 from dl.errors import UserError, unknown
 
-SCENES = {"train": 256, "validation": 48, "test": 48}
+SCENES = {"train": 96, "validation": 32, "test": 32}
 
 
-def load_captions(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
+def load_captions(
+    settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None, known: bool = False
+) -> Dataset:
     """`dataset.path`, a .tsv or .csv whose columns are `image` and `caption` (or has two columns and no names), a row for each
     caption, an image in as many rows as it has captions; and `dataset.images`, the folder in which it is.
 
     A column `split`, where there is one, says train, validation or test; otherwise `dataset.holdout` percent of the images are
-    held out for `test` and as many for `validation`, by their names. Images of several sizes need `dataset.size`.
+    held out for `test` and as many for `validation`, by their names. Images of several sizes need `dataset.size`. With `known`
+    the features of a network are not computed (`dl.data.load.load_unread`).
 
     Raises:
         UserError: no such file, column or folder, a table that names an image which is not there, an empty caption, an
@@ -47,7 +51,8 @@ def load_captions(settings: ConfigDict, data_dir: str | None = None, manual_dir:
     for split in names_in(list(settings.splits.values()), list(names)):
         paths = [folder / name for name in names[split]]
         splits[split] = Split(Paths(paths), sizes_of(paths), {}, small[split])
-    return with_network(dataset_of("captions", splits, features, settings), settings, data_dir, manual_dir)
+    found = dataset_of("captions", splits, features, settings)
+    return without_network(found, settings) if known else with_network(found, settings, data_dir, manual_dir)
 
 
 def _captions(rows: Rows, folder: Path) -> dict[str, list[str]]:
@@ -96,6 +101,7 @@ def load_captioned_scenes(settings: ConfigDict, data_dir: str | None = None, man
 
 
 PUBLIC = {"captions": load_captions, "captioned_scenes": load_captioned_scenes}
+KNOWN = {"captions": functools.partial(load_captions, known=True)}
 SETTINGS = {
     "captions": {**DEFAULTS, "images": "", "encoding": "utf-8", "lengths": (), "memory_limit": MEMORY_LIMIT},
     "captioned_scenes": {**DEFAULTS, "cell": 16, "lengths": ()},

@@ -23,7 +23,7 @@ TEXT = Archive("Flickr8k_text.zip", "c25eec38320dd8ff8b762317db1a23692dda6084c8a
 FOLDERS = {"flickr8k_images": IMAGES, "flickr8k_text": TEXT}
 LISTS = {"train": "train", "validation": "dev", "test": "test"}
 COUNTS = {"train": 6000, "validation": 1000, "test": 1000}
-SIDE, SYMBOLS = 128, 2546  # symbols with `minimum_count=5`, the reserved ones among them
+SIDE, SYMBOLS = 128, 2540  # symbols with `minimum_count=5`, the reserved ones among them
 FILE_LIMIT = 1 << 24  # bytes of a member
 
 
@@ -43,21 +43,23 @@ def load_flickr8k(settings: ConfigDict, data_dir: str | None = None, manual_dir:
         name: verified(folder_of(name, manual_dir, [archive.name]), [archive], name)[archive.name]
         for name, archive in FOLDERS.items()
     }
-    wanted = {"train": 0, **dict.fromkeys(names_in(list(settings.splits.values()), list(LISTS)))}
+    asked = names_in(list(settings.splits.values()), list(LISTS))
     captions = opened(paths["flickr8k_text"], parse)
-    files = opened(paths["flickr8k_images"], partial(images_of, splits=list(wanted)))
+    files = opened(paths["flickr8k_images"], partial(images_of, splits=asked))
     texts = {split: [captions[name] for name in named] for split, named in files.items()}
     features, small = small_features(texts, settings)
     place = paths["flickr8k_images"]
     splits = {
-        split: Split([(content, f"{place}: {name}") for name, content in of.items()], [(SIDE, SIDE)] * len(of), {}, small[split])
-        for split, of in files.items()
+        split: Split(
+            [(files[split][name], f"{place}: {name}") for name in files[split]],
+            [(SIDE, SIDE)] * len(files[split]),
+            {},
+            small[split],
+        )
+        for split in asked
     }
     features["image"] = Feature(Kind.IMAGE, (SIDE, SIDE, settings.get("channels", 3)))
-    found = dataset_of("flickr8k", splits, features, settings)
-    asked = names_in(list(settings.splits.values()), list(LISTS))
-    found = found._replace(splits={split: found.splits[split] for split in asked})
-    return with_network(found, settings, data_dir, manual_dir)
+    return with_network(dataset_of("flickr8k", splits, features, settings), settings, data_dir, manual_dir)
 
 
 def parse(path: Path) -> dict[str, list[str]]:
@@ -72,12 +74,16 @@ def parse(path: Path) -> dict[str, list[str]]:
 
 
 def images_of(path: Path, splits: list[str]) -> dict[str, dict[str, bytes]]:
-    """Split -> name of an image -> its file, in the order of the split's list."""
+    """Split -> name of an image -> its file, in the order of the split's list; of `train`, where it is not among `splits`,
+    names without files. The list of the test has a name that is not there.
+    """
     found = {}
     with zipfile.ZipFile(path) as archive:
-        for split in splits:
+        there = set(archive.namelist())
+        for split in dict.fromkeys(["train", *splits]):
             names = zip_member(archive, f"Flickr_8k.{LISTS[split]}Images.txt", FILE_LIMIT).decode().split()
-            found[split] = {name: zip_member(archive, f"Images/{name}", FILE_LIMIT) for name in names}
+            members = {name: f"Images/{name}" for name in names if f"Images/{name}" in there}
+            found[split] = {n: zip_member(archive, m, FILE_LIMIT) if split in splits else b"" for n, m in members.items()}
     return found
 
 

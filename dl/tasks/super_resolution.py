@@ -231,13 +231,10 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """
     settings = registry.read(Settings, "the task super_resolution", config.task)
     counts = _phases(settings, steps)
-    scale, patch = config.dataset.get("scale", 4), config.dataset.get("patch", 96)
     if "low" not in resources.info.features:
         raise UserError("the task super_resolution needs images beside smaller ones: dataset.name='super_resolution'.")
-    if not {"channels", "scale"} <= set(inspect.signature(models.find(config)).parameters):
-        raise UserError(f"the model {config.model.name} does not enlarge images: srcnn, srresnet and srgan do.")
-    made = models.build(config, channels=COLOURS[settings.colour], scale=scale)
-    generator, discriminator = made if isinstance(made, Opponents) else (made, None)
+    generator, discriminator = _nets(config, settings)
+    scale, patch = config.dataset.get("scale", 4), config.dataset.get("patch", 96)
     game, network = sum(counts[1:]), None
     if game and not discriminator:
         raise UserError(
@@ -250,10 +247,24 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     return learner.task(_optimizers(config, settings, counts), counts)
 
 
-def _phases(settings: Settings, steps: int) -> tuple[int, int, int]:
-    """The steps of each phase."""
+def enlarger(config: ConfigDict) -> SuperResolution:
+    """What a run of this configuration enlarges with, without what it was trained by."""
+    settings = registry.read(Settings, "the task super_resolution", config.task)
+    return SuperResolution(_nets(config, settings)[0], None, None, config.dataset.get("scale", 4), 0, settings)
+
+
+def _nets(config: ConfigDict, settings: Settings) -> tuple[nn.Module, nn.Module | None]:
+    """The net that enlarges, and its adversary, where the model has one."""
     if settings.colour not in COLOURS:
         raise unknown("task.colour", settings.colour, COLOURS)
+    if not {"channels", "scale"} <= set(inspect.signature(models.find(config)).parameters):
+        raise UserError(f"the model {config.model.name} does not enlarge images: srcnn, srresnet and srgan do.")
+    made = models.build(config, channels=COLOURS[settings.colour], scale=config.dataset.get("scale", 4))
+    return (made.generator, made.discriminator) if isinstance(made, Opponents) else (made, None)
+
+
+def _phases(settings: Settings, steps: int) -> tuple[int, int, int]:
+    """The steps of each phase."""
     if settings.border < 0 or min(settings.adversarial, settings.perceptual, settings.pixel) < 0:
         raise UserError("task.border and the weights of the losses must not be negative.")
     if min(settings.phases) < 0 or abs(sum(settings.phases) - 1) > 1e-6:

@@ -75,7 +75,7 @@ def test_t91_and_ones_own_images_are_trained_on(shared_data, tmp_path):
     chosen.splits = ConfigDict({"train": "train"})
     train = load(chosen, manual_dir=str(shared_data)).splits["train"].features
     assert len(train["size"]) == 92
-    np.testing.assert_array_equal(4 * train["size"][[0, -1]], [[352, 264], [32, 20]])
+    np.testing.assert_array_equal(4 * train["size"][[0, -1]], [[176, 196], [32, 20]])
     assert (train["low"][-1, :8, :5] == (10, 200, 30)).all() and not train["low"][-1, 8:].any()
     with pytest.raises(UserError, match="give --manual_dir=DIR"):
         load(chosen)

@@ -149,10 +149,11 @@ class SuperResolution:
     def ways(self, params: Tree, variables: Tree, batch: Batch) -> dict[str, Float[Array, "b y x 3"]]:
         """The images that are compared: those made ("", and of the first phase) and bicubic ones."""
         low, size = batch["low"], batch["size"]
-        made = {"": self.enlarge({"params": params["generator"], **variables["generator"]}, low, size)}
-        if "pixels" in variables:
-            made["pixels"] = self.enlarge(variables["pixels"], low, size)
-        return {"bicubic": enlarged(low, self.scale, size).clip(0, 1), **made}
+        nets = {"": {"params": params["generator"], **variables["generator"]}}
+        nets |= {"pixels": variables["pixels"]} if "pixels" in variables else {}
+        # One after another in a loop, so that the net is compiled once.
+        made = jax.lax.map(lambda net: self.enlarge(net, low, size), jax.tree.map(lambda *x: jnp.stack(x), *nets.values()))
+        return {"bicubic": enlarged(low, self.scale, size).clip(0, 1), **dict(zip(nets, made, strict=True))}
 
     def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
         """PSNR and SSIM of each image, by each way."""
@@ -211,8 +212,9 @@ class SuperResolution:
         described = {f"bicubic_{name}": NEITHER for name in names}
         described |= {f"pixels_{name}": NEITHER for name in names} if self.discriminator else {}
         evaluators = {"quality": Evaluator(self.evaluate, described | dict.fromkeys(names, HIGHER))}
-        orders = (("pixels",), ("discriminator", "generator"), ("discriminator", "generator"))
-        phases = tuple(Phase(count, order) for count, order in zip(steps, orders, strict=True) if count)
+        # The last two differ in the rate alone, which falls by its schedule: one program.
+        planned = (Phase(steps[0], ("pixels",)), Phase(steps[1] + steps[2], ("discriminator", "generator")))
+        phases = tuple(phase for phase in planned if phase.steps)
         used = {name for phase in phases for name in phase.objectives}
         kept = {name: objective for name, objective in objectives.items() if name in used}
         return Task(self.init, kept, phases, evaluators, self.render, self.check)

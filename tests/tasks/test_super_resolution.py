@@ -38,7 +38,7 @@ def test_the_error_is_that_of_the_middle_where_less_was_made():
 def learner(**task) -> SuperResolution:
     net = SRResNet(channels=3, width=4, blocks=1)
     network = Network(Twice(), ("fire4",), jnp.zeros(3), jnp.ones(3), {})
-    return SuperResolution(net, Discriminator(width=2, dense=8), network, 4, 32, Settings(**task))
+    return SuperResolution(net, Discriminator(width=2, stages=1, dense=8), network, 4, 32, Settings(**task))
 
 
 class Twice:

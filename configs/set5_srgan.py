@@ -22,7 +22,7 @@ def get_config(variant: str = "") -> ConfigDict:
     splits = {"train": "train", "test": "test", "set14": "set14"}
     config.dataset.update(name="super_resolution", splits=splits, batches="patches", scale=4, patch=96, symmetries=True)
     config.model = ConfigDict({"name": "srgan", "width": 64, "blocks": 16, "norm": True, "direct": False, "skip": False})
-    config.model.update(discriminator_width=64, dense=1024)
+    config.model.update(discriminator_width=64, discriminator_stages=4, dense=1024)
     phases = (10 / 12, 1 / 12, 1 / 12)
     config.task = ConfigDict({"name": "super_resolution", "colour": "rgb", "phases": phases, "features": WEIGHTS})
     config.task.update(perceptual=1.0, adversarial=1e-3, pixel=0.0, game_optimizer={"learning_rate": 1e-4})
@@ -43,9 +43,9 @@ def smoke(config: ConfigDict) -> None:
     """Seconds, on the two photographs of scikit-learn, with features that nobody trained."""
     config.update(steps=8, batch_size=8, steps_per_dispatch=2, log_every=2, eval_every=4, checkpoint_every=2)
     config.dataset.update(name="photographs", shrink=4, patch=32)
-    config.dataset.splits = ConfigDict({"train": "train", "test": "test"})
-    config.model.update(width=4, blocks=1, discriminator_width=2, dense=8)
-    config.task.update(phases=(0.5, 0.25, 0.25), features="", feature_layer="fire2")
+    config.dataset.splits.set14 = "test[:1]"
+    config.model.update(width=4, blocks=1, direct=True, discriminator_width=2, discriminator_stages=1, dense=8)
+    config.task.update(phases=(0.5, 0.25, 0.25), features="", feature_layer="conv1")
 
 
 VARIANTS = {"quick": quick, "smoke": smoke}

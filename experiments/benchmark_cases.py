@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from dl.config import base
 from experiments import benchmark_words
 from experiments.benchmark_captions import captions_config, torch_captions
+from experiments.benchmark_super_resolution import srresnet_config, torch_srresnet
 from experiments.benchmark_translation import torch_translation, translation_config
 
 Step = Callable[[], Any]
@@ -271,5 +272,6 @@ CASES = {
     "resnet20": Case(resnet20_config, torch_resnet20),
     "translation": Case(translation_config, torch_translation),
     "captions": Case(captions_config, torch_captions),
+    "srresnet": Case(srresnet_config, torch_srresnet),
     "skip_gram": Case(skip_gram_config, torch_skip_gram),
 }

@@ -83,6 +83,8 @@ def make_desk(folder: Path, archives: Path | None) -> None:
 
     for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg"):
         image(name)
+    for number in range(12):  # by their names, number 8 is validation and number 9 test
+        image(f"photographs/{number}.png")
     image("digit.png", channels=1, side=8)
     for name in ("portrait_map.png", "doodle.png"):
         pixels = np.zeros((32, 32, 3), np.uint8)

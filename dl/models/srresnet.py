@@ -128,12 +128,14 @@ class Discriminator(nn.Module):
     """Images [B, P, P, C] to scores [B], float32, the logits of D.
 
     Attributes:
-        width: channels of the first layer; the others have up to 8 times as many.
+        width: channels of the first layer; every second of the others has twice as many as the one before.
+        stages: pairs of convolutions, each of which halves the image.
         dense: units of the layer before the score.
         dtype: of the computation.
     """
 
     width: int = 64
+    stages: int = 4
     dense: int = 1024
     dtype: DTypeLike = jnp.float32
 
@@ -143,7 +145,7 @@ class Discriminator(nn.Module):
     ) -> Float[Array, " b"]:
         """Nothing has a `label` here, which other players look at."""
         x = x.astype(self.dtype)
-        for i in range(8):
+        for i in range(2 * self.stages):
             bias = i == 0
             conv = Conv(
                 self.width << i // 2, (3, 3), 1 + i % 2, padding=1, use_bias=bias, dtype=self.dtype, name=f"conv{i + 1}"
@@ -171,6 +173,7 @@ def srgan(
     direct: bool = False,
     skip: bool = False,
     discriminator_width: int = 64,
+    discriminator_stages: int = 4,
     dense: int = 1024,
     dtype: DTypeLike = jnp.float32,
 ) -> Opponents:
@@ -179,10 +182,10 @@ def srgan(
     Raises:
         UserError: a width that is none.
     """
-    if min(width, blocks, discriminator_width, dense) < 1:
-        raise UserError("srgan needs a width, blocks, a discriminator_width and dense of at least 1.")
+    if min(width, blocks, discriminator_width, discriminator_stages, dense) < 1:
+        raise UserError("srgan needs numbers of at least 1: width, blocks, discriminator_width, discriminator_stages, dense.")
     made = SRResNet(channels, scale, width, blocks, norm, direct, skip, dtype)
-    return Opponents(made, Discriminator(discriminator_width, dense, dtype))
+    return Opponents(made, Discriminator(discriminator_width, discriminator_stages, dense, dtype))
 
 
 PUBLIC = {"srresnet": SRResNet, "srgan": srgan}

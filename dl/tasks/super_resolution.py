@@ -149,10 +149,11 @@ class SuperResolution:
     def ways(self, params: Tree, variables: Tree, batch: Batch) -> dict[str, Float[Array, "b y x 3"]]:
         """The images that are compared: those made ("", and of the first phase) and bicubic ones."""
         low, size = batch["low"], batch["size"]
-        made = {"": self.enlarge({"params": params["generator"], **variables["generator"]}, low, size)}
-        if "pixels" in variables:
-            made["pixels"] = self.enlarge(variables["pixels"], low, size)
-        return {"bicubic": enlarged(low, self.scale, size).clip(0, 1), **made}
+        nets = {"": {"params": params["generator"], **variables["generator"]}}
+        nets |= {"pixels": variables["pixels"]} if "pixels" in variables else {}
+        # One after another in a loop, so that the net is compiled once.
+        made = jax.lax.map(lambda net: self.enlarge(net, low, size), jax.tree.map(lambda *x: jnp.stack(x), *nets.values()))
+        return {"bicubic": enlarged(low, self.scale, size).clip(0, 1), **dict(zip(nets, made, strict=True))}
 
     def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
         """PSNR and SSIM of each image, by each way."""
@@ -211,8 +212,9 @@ class SuperResolution:
         described = {f"bicubic_{name}": NEITHER for name in names}
         described |= {f"pixels_{name}": NEITHER for name in names} if self.discriminator else {}
         evaluators = {"quality": Evaluator(self.evaluate, described | dict.fromkeys(names, HIGHER))}
-        orders = (("pixels",), ("discriminator", "generator"), ("discriminator", "generator"))
-        phases = tuple(Phase(count, order) for count, order in zip(steps, orders, strict=True) if count)
+        # The last two differ in the rate alone, which falls by its schedule: one program.
+        planned = (Phase(steps[0], ("pixels",)), Phase(steps[1] + steps[2], ("discriminator", "generator")))
+        phases = tuple(phase for phase in planned if phase.steps)
         used = {name for phase in phases for name in phase.objectives}
         kept = {name: objective for name, objective in objectives.items() if name in used}
         return Task(self.init, kept, phases, evaluators, self.render, self.check)
@@ -231,13 +233,10 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     """
     settings = registry.read(Settings, "the task super_resolution", config.task)
     counts = _phases(settings, steps)
-    scale, patch = config.dataset.get("scale", 4), config.dataset.get("patch", 96)
     if "low" not in resources.info.features:
         raise UserError("the task super_resolution needs images beside smaller ones: dataset.name='super_resolution'.")
-    if not {"channels", "scale"} <= set(inspect.signature(models.find(config)).parameters):
-        raise UserError(f"the model {config.model.name} does not enlarge images: srcnn, srresnet and srgan do.")
-    made = models.build(config, channels=COLOURS[settings.colour], scale=scale)
-    generator, discriminator = made if isinstance(made, Opponents) else (made, None)
+    generator, discriminator = _nets(config, settings)
+    scale, patch = config.dataset.get("scale", 4), config.dataset.get("patch", 96)
     game, network = sum(counts[1:]), None
     if game and not discriminator:
         raise UserError(
@@ -250,10 +249,24 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     return learner.task(_optimizers(config, settings, counts), counts)
 
 
-def _phases(settings: Settings, steps: int) -> tuple[int, int, int]:
-    """The steps of each phase."""
+def enlarger(config: ConfigDict) -> SuperResolution:
+    """What a run of this configuration enlarges with, without what it was trained by."""
+    settings = registry.read(Settings, "the task super_resolution", config.task)
+    return SuperResolution(_nets(config, settings)[0], None, None, config.dataset.get("scale", 4), 0, settings)
+
+
+def _nets(config: ConfigDict, settings: Settings) -> tuple[nn.Module, nn.Module | None]:
+    """The net that enlarges, and its adversary, where the model has one."""
     if settings.colour not in COLOURS:
         raise unknown("task.colour", settings.colour, COLOURS)
+    if not {"channels", "scale"} <= set(inspect.signature(models.find(config)).parameters):
+        raise UserError(f"the model {config.model.name} does not enlarge images: srcnn, srresnet and srgan do.")
+    made = models.build(config, channels=COLOURS[settings.colour], scale=config.dataset.get("scale", 4))
+    return (made.generator, made.discriminator) if isinstance(made, Opponents) else (made, None)
+
+
+def _phases(settings: Settings, steps: int) -> tuple[int, int, int]:
+    """The steps of each phase."""
     if settings.border < 0 or min(settings.adversarial, settings.perceptual, settings.pixel) < 0:
         raise UserError("task.border and the weights of the losses must not be negative.")
     if min(settings.phases) < 0 or abs(sum(settings.phases) - 1) > 1e-6:

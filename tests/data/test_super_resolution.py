@@ -69,6 +69,18 @@ def test_bicubic_interpolation_reaches_the_published_numbers(shared_data, split,
     assert np.mean(found, 0)[1] == pytest.approx(ssim, abs=0.003)
 
 
+def test_t91_and_ones_own_images_are_trained_on(shared_data, tmp_path):
+    Image.new("RGB", (21, 33), (10, 200, 30)).save(tmp_path / "own.png")
+    chosen = settings("super_resolution", images=str(tmp_path))
+    chosen.splits = ConfigDict({"train": "train"})
+    train = load(chosen, manual_dir=str(shared_data)).splits["train"].features
+    assert len(train["size"]) == 92
+    np.testing.assert_array_equal(4 * train["size"][[0, -1]], [[176, 196], [32, 20]])
+    assert (train["low"][-1, :8, :5] == (10, 200, 30)).all() and not train["low"][-1, 8:].any()
+    with pytest.raises(UserError, match="give --manual_dir=DIR"):
+        load(chosen)
+
+
 @pytest.fixture(scope="module")
 def source() -> Arrays:
     """Two images, 24x40 and 32x16, whose pixels say where they are: row, column, example; `low` says it in its own pixels."""

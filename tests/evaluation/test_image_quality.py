@@ -29,9 +29,7 @@ def test_psnr_and_ssim_are_those_of_scikit_image(images, border):
     ours = {name: np.asarray(getattr(quality, name)(*map(jnp.asarray, images), size, border)) for name in ("psnr", "ssim")}
     for row, (height, width) in enumerate(SIZES):
         x, y = (a[row, border : height - border, border : width - border, 0].astype(np.float64) for a in (made, original))
-        similarity = structural_similarity(
-            y, x, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0
-        )
+        similarity = structural_similarity(y, x, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0)
         assert ours["psnr"][row] == pytest.approx(peak_signal_noise_ratio(y, x, data_range=1.0), abs=1e-4)
         assert ours["ssim"][row] == pytest.approx(similarity, abs=1e-5)
         assert similarity < 0.99

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from dl.config import base
 from experiments import benchmark_words
+from experiments.benchmark_segmentation import torch_unet, unet_config
 from experiments.benchmark_translation import torch_translation, translation_config
 
 Step = Callable[[], Any]
@@ -270,4 +271,5 @@ CASES = {
     "resnet20": Case(resnet20_config, torch_resnet20),
     "translation": Case(translation_config, torch_translation),
     "skip_gram": Case(skip_gram_config, torch_skip_gram),
+    "unet": Case(unet_config, torch_unet),
 }

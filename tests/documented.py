@@ -84,6 +84,12 @@ def make_desk(folder: Path, archives: Path | None) -> None:
     for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg"):
         image(name)
     image("digit.png", channels=1, side=8)
+    image("street.jpg")
+    for number in range(30):  # an image and its label map
+        image(f"my_masks/images/{number}.png")
+        (folder / "my_masks" / "labels").mkdir(exist_ok=True)
+        Image.fromarray(np.eye(32, dtype=np.uint8) * (number % 3)).save(folder / "my_masks" / "labels" / f"{number}.png")
+    (folder / "my_masks" / "classes.txt").write_text("sky\nroad\ncar\n")
     for name in ("portrait_map.png", "doodle.png"):
         pixels = np.zeros((32, 32, 3), np.uint8)
         pixels[:16] = 255

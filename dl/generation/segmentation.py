@@ -89,7 +89,7 @@ def save(path: Path, labels: Integer[np.ndarray, "h w"]) -> Path:
 
     image = Image.fromarray(labels.astype(np.uint8)).convert("P")
     image.putdata(labels.astype(np.uint8).ravel().tolist())
-    image.putpalette(label_maps.colours(256)[1:].ravel().tolist() + [0, 0, 0])
+    image.putpalette([*label_maps.colours(256)[1:].ravel().tolist(), 0, 0, 0])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)

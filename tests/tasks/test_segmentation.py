@@ -81,6 +81,8 @@ def test_class_weights_are_of_the_training_split():
     weights = segmentation.class_weights("median_frequency", load(made.dataset).info, resources=_resources(made))
     np.testing.assert_allclose(weights, median_frequency(pixels), rtol=1e-6)
     assert weights[0] < 0.5 < max(weights)  # most of the pixels are background
+    streamed = _resources(made)._replace(column=lambda name: None)  # of a set that does not lie in memory
+    assert segmentation.class_weights("median_frequency", streamed.info, streamed) == weights
 
 
 def _resources(made):

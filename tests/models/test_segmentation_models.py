@@ -74,14 +74,13 @@ SMALL = {
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("side", [(22, 30), (48, 64)])
-def test_scores_are_of_the_size_of_the_image(name, side):
+def test_scores_are_of_the_size_of_the_image(name):
     with stock_operations():
-        scores, _ = jax.eval_shape(SMALL[name].init_with_output, jax.random.key(0), jnp.zeros((2, *side, 3)))
-    assert scores.shape == (2, *side, 5) and scores.dtype == jnp.float32
+        scores, _ = jax.eval_shape(SMALL[name].init_with_output, jax.random.key(0), jnp.zeros((2, 22, 30, 3)))
+    assert scores.shape == (2, 22, 30, 5) and scores.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("name", ["unet", "unet, not padded", "segnet", "fcn"])
+@pytest.mark.parametrize("name", ["unet, not padded", "segnet"])
 def test_a_score_looks_at_the_pixels_around_it(name):
     """The middle of what the score of a pixel depends on is that pixel, to half of the coarsest map's stride."""
     model, x = SMALL[name], jax.random.uniform(jax.random.key(1), (1, 64, 64, 3))

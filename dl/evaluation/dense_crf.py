@@ -41,7 +41,7 @@ def check(settings: Settings) -> None:
     """Raises UserError where the settings make no sense."""
     if settings.window < 3 or settings.window % 2 == 0 or settings.iterations < 0:
         raise UserError(
-            f"task.crf: window={settings.window} must be an odd number from 3 on, and iterations={settings.iterations} not negative."
+            f"task.crf: window={settings.window} must be odd, 3 or more, and iterations={settings.iterations} not negative."
         )
     if min(settings.near, settings.alike, settings.close) <= 0:
         raise UserError("task.crf: near, alike and close are deviations, which must be above 0.")

@@ -62,7 +62,7 @@ def test_labels_follow_the_edges_of_the_image():
 
 def test_settings_that_make_no_sense():
     for wrong, message in (
-        ({"window": 4}, "window=4 must be an odd number from 3 on"),
+        ({"window": 4}, "window=4 must be odd, 3 or more"),
         ({"alike": 0.0}, "deviations, which must be above 0"),
     ):
         with pytest.raises(UserError, match=message):

@@ -178,7 +178,7 @@ MISTAKES = (
     ({"task__balance": "median"}, "unknown task.balance 'median'. Did you mean 'median_frequency'"),
     ({"test_time__samples": 2}, "task.mirrored averages over an image and its mirror image"),
     ({"task__crf": {"iterations": 1, "windw": 3}}, "unknown setting of task.crf 'windw'. Did you mean 'window'"),
-    ({"task__crf": {"iterations": 1, "window": 4}}, "window=4 must be an odd number"),
+    ({"task__crf": {"iterations": 1, "window": 4}}, "window=4 must be odd, 3 or more"),
 )
 
 

@@ -25,9 +25,9 @@ WEIGHTS = "squeezenet_imagenet/squeezenet_v1.0_oihw_float32.npz"
 
 
 def camvid() -> ConfigDict:
-    """What all experiments on CamVid share: batches of 8 random windows, AdamW with a falling rate, the best of 101 images."""
+    """What all experiments on CamVid share: batches of 8 random windows, AdamW with a falling rate, moving averages."""
     config = base()
-    config.update(epochs=300.0, batch_size=8, eval_batch_size=4, intervals="epochs", ema=0.998)
+    config.update(epochs=300.0, batch_size=8, eval_batch_size=8, intervals="epochs", ema=0.998)
     config.update(log_every=1, eval_every=10, checkpoint_every=10)
     splits = {"train": "train", "validation": "validation", "test": "test"}
     config.dataset.update(name="camvid", splits=splits, mean=MEAN, std=STD)
@@ -78,7 +78,7 @@ def quick(config: ConfigDict) -> None:
 
 def halved(config: ConfigDict) -> None:
     """Half the size, and as many epochs as two cores take in two hours."""
-    config.update(epochs=90.0, ema=0.995, eval_every=15, checkpoint_every=5)
+    config.update(epochs=80.0, ema=0.995, eval_batch_size=4, eval_every=10, checkpoint_every=5)
     config.dataset.update(size=(180, 240), fit="resize")
     config.augmentation.random_resized_crop.update(size=(128, 176), scale=(0.2, 0.8))
     config.optimizer.learning_rate = 3e-3

@@ -14,6 +14,7 @@ from dl.config import base
 from experiments import benchmark_words
 from experiments.benchmark_captions import captions_config, torch_captions
 from experiments.benchmark_super_resolution import srresnet_config, torch_srresnet
+from experiments.benchmark_segmentation import torch_unet, unet_config
 from experiments.benchmark_translation import torch_translation, translation_config
 
 Step = Callable[[], Any]
@@ -274,4 +275,5 @@ CASES = {
     "captions": Case(captions_config, torch_captions),
     "srresnet": Case(srresnet_config, torch_srresnet),
     "skip_gram": Case(skip_gram_config, torch_skip_gram),
+    "unet": Case(unet_config, torch_unet),
 }

@@ -86,6 +86,12 @@ def make_desk(folder: Path, archives: Path | None) -> None:
     for number in range(12):  # by their names, number 8 is validation and number 9 test
         image(f"photographs/{number}.png")
     image("digit.png", channels=1, side=8)
+    image("street.jpg")
+    for number in range(30):  # an image and its label map
+        image(f"my_masks/images/{number}.png")
+        (folder / "my_masks" / "labels").mkdir(exist_ok=True)
+        Image.fromarray(np.eye(32, dtype=np.uint8) * (number % 3)).save(folder / "my_masks" / "labels" / f"{number}.png")
+    (folder / "my_masks" / "classes.txt").write_text("sky\nroad\ncar\n")
     for name in ("portrait_map.png", "doodle.png"):
         pixels = np.zeros((32, 32, 3), np.uint8)
         pixels[:16] = 255

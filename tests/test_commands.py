@@ -76,6 +76,7 @@ RUNS = {
     "runs/multi30k": "multi30k_attention",
     "runs/fsdd_digits": "fsdd_digits",
     "runs/flickr8k": "flickr8k_captions",
+    "runs/camvid_unet": "camvid_unet",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

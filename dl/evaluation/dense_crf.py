@@ -39,9 +39,9 @@ class Settings(NamedTuple):
 
 def check(settings: Settings) -> None:
     """Raises UserError where the settings make no sense."""
-    if settings.window < 1 or settings.window % 2 == 0 or settings.iterations < 0:
+    if settings.window < 3 or settings.window % 2 == 0 or settings.iterations < 0:
         raise UserError(
-            f"task.crf: window={settings.window} must be an odd number, and iterations={settings.iterations} not negative."
+            f"task.crf: window={settings.window} must be odd, 3 or more, and iterations={settings.iterations} not negative."
         )
     if min(settings.near, settings.alike, settings.close) <= 0:
         raise UserError("task.crf: near, alike and close are deviations, which must be above 0.")
@@ -70,8 +70,6 @@ def refined(scores: Float[Array, "h w k"], image: Float[Array, "h w c"], setting
         return jax.lax.scan(add, jnp.zeros_like(q), (shifts, kernels))[0]
 
     start = jax.nn.log_softmax(scores.astype(jnp.float32))
-    if len(kernels) == 0:
-        return start
     return jax.lax.fori_loop(
         0, settings.iterations, lambda _, log_q: jax.nn.log_softmax(start + message(jnp.exp(log_q))), start
     )

@@ -9,9 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int8
 
-Window = tuple[
-    tuple[int, int], tuple[int, int]
-]  # first row and the one after the last, first column and the one after the last
+Window = tuple[tuple[int, int], tuple[int, int]]  # (first, one after the last) of the rows and of the columns
 
 
 def resized(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b y x c"]:

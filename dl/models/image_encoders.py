@@ -88,7 +88,7 @@ class Stages(nn.Module):
         found, places, stride, dilation = {}, [], 1, 1
         for block, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
             if block > 1 and self.atrous and stride == FINEST_ATROUS:
-                x, dilation = max_pool(x, (3, 3), (1, 1), "SAME"), 2 * dilation if block > 4 else dilation
+                x, dilation = max_pool(x, (3, 3), (1, 1), "SAME"), 2 * dilation
             elif block > 1:
                 x, stride = self._pooled(x, places), 2 * stride
             for number in range(1, depth + 1):

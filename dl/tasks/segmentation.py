@@ -47,6 +47,7 @@ Labels = Integer[Array, "b h w"]
 
 NO_CRF = dense_crf.Settings()
 SHOWN = 4  # examples in the report, and as many of the worst
+WIDEST = 240  # pixels of a picture in the report, about
 LOOKED_AT = 256  # training examples whose pixels are counted, of a set that does not lie in memory
 ENCODER = "model/encoder"  # where backbones have their parameters
 
@@ -237,6 +238,8 @@ class Segmentation:
         """Three pictures an example: the image, its labels over it, and what was predicted."""
         pixels, captions = [], []
         for image, labels, predicted, share in zip(batch["image"], batch["label_map"], predictions, right, strict=True):
+            coarser = (slice(None, None, max(round(labels.shape[1] / WIDEST), 1)),) * 2
+            image, labels, predicted = image[coarser], labels[coarser], predicted[coarser]
             plain = np.broadcast_to(image * np.float32(self.std) + np.float32(self.mean), (*image.shape[:2], 3))
             nowhere = np.full(labels.shape, len(self.names))
             known = np.where(labels == self.void, len(self.names), labels)

@@ -40,7 +40,7 @@ from dl.training import optimizers
 from dl.transfer import frozen, initial_weights
 
 PRECISIONS = ("map", "map50", "map75")
-BACKBONE = "model/backbone"
+BACKBONE = "model/body"
 
 
 class Settings(NamedTuple):

@@ -31,7 +31,7 @@ def pictures(
         experiment: of the run, of the task "detection".
         params: its parameters.
         variables: none.
-        images: RGB in 0..1, of any size; brought to that of the run, the larger side scaled to fit where `dataset.fit` is "pad".
+        images: RGB in 0..1, of any size; brought to that of the run, in proportion where `dataset.fit` is "pad".
         least: score from which an object is told of.
     """
     settings, info = experiment.config.dataset, experiment.dataset.info

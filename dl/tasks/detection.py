@@ -31,6 +31,7 @@ from dl.evaluation.average_precision import average_precision, of_rows
 from dl.evaluation.found_objects import Finds, precision_table, shown
 from dl.layers import regions
 from dl.layers.boxes import clip, decode, to_pixels
+from dl.layers.regions import Truth
 from dl.metric import HIGHER, LOWER
 from dl.models import build as models
 from dl.models.faster_rcnn import MASK_SIDE
@@ -80,15 +81,6 @@ class Settings(NamedTuple):
                 raise UserError(f"task.{name}={value:g} must be between 0 and 1.")
             if isinstance(value, int) and value < least:
                 raise UserError(f"task.{name}={value} must be {least} at least.")
-
-
-class Truth(NamedTuple):
-    """What is on the images: boxes [B, N, 4] in pixels, labels int32 and which rows are objects, which of them are ignored."""
-
-    boxes: jax.Array
-    labels: jax.Array
-    there: jax.Array
-    ignored: jax.Array
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ TRUTH = [objects((A, 0, 0, 0), (B, 0, 0, 0)), objects((C, 0, 0, 0))]
 
 
 def test_precision_of_a_worked_example():
-    # Three objects; found by score: a hit, a false one, a hit; the third is missed. Precision is 1 up to a recall of 1/3, then 2/3
-    # up to 2/3, then 0: of COCO's 101 places of recall 34, 33 and 34.
+    # Three objects; found by score: a hit, a false one, a hit; the third is missed. Precision is 1 up to a recall of 1/3, then
+    # 2/3 up to 2/3, then 0: of COCO's 101 places of recall 34, 33 and 34.
     found = [objects((A, 0, 0.9, 0), (C, 0, 0.8, 0)), objects((C, 0, 0.7, 0))]
     values = average_precision(TRUTH, found, 1).values
     np.testing.assert_allclose(values, np.full((10, 1), (34 + 33 * 2 / 3) / 101), atol=1e-6)

@@ -68,7 +68,7 @@ class FasterRCNN(nn.Module):
         backbone: "squeezenet" or "plain", which is small and has no published weights.
         depth: channels of the pyramid.
         hidden: units of the dense layers.
-        strides: of the maps: the last ones of 4, 8, 16, 32.
+        strides: of the maps: successive ones of 4, 8, 16, 32; the last map is every second place of the one before.
         sizes: the anchors' size on each map, in pixels.
         ratios: height / width of the anchors.
         masks: whether there is a mask head.
@@ -90,8 +90,8 @@ class FasterRCNN(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
-        if not self.strides or self.strides != STRIDES[-len(self.strides) :] or len(self.strides) < 2:
-            raise UserError(f"model.strides={self.strides} must be the last of {STRIDES}, two at least.")
+        if len(self.strides) < 2 or tuple(self.strides) not in [STRIDES[i : i + len(self.strides)] for i in range(3)]:
+            raise UserError(f"model.strides={self.strides} must be successive ones of {STRIDES}, two at least.")
         if len(self.sizes) != len(self.strides) or min(self.sizes) <= 0 or not self.ratios or min(self.ratios) <= 0:
             raise UserError(
                 f"model.sizes={self.sizes} must be positive and as many as model.strides={self.strides}, and model.ratios too."

@@ -146,7 +146,7 @@ def test_the_backbone_starts_from_published_weights(shared_data):
     task = build(config, Resources(dataset.info, manual_dir=str(shared_data)), 4)
     rows = task.render({}, {}, Evaluation({}, lambda i: {}), jax.random.key(0))["initial weights"].rows
     origin = {path: source for path, _, source in rows}
-    assert origin["model/body/fire9/expand3/kernel"] == origin["model/body/conv1/bias"] == PUBLISHED
+    assert origin["model/body/fire8/expand3/kernel"] == origin["model/body/conv1/bias"] == PUBLISHED
     assert {source for path, source in origin.items() if not path.startswith("model/body/")} == {"reinitialised"}
 
 
@@ -170,7 +170,7 @@ WRONG = {
     r"task.suppression=1.5 must be between 0 and 1": {"task.suppression": 1.5},
     r"task.regions=0 must be 1 at least": {"task.regions": 0},
     r"unknown backbone of faster_rcnn 'vgg'.* Choices: plain, squeezenet": {"model.backbone": "vgg"},
-    r"model.strides=\(4, 16\) must be the last of": {"model.strides": (4, 16)},
+    r"model.strides=\(4, 16\) must be successive ones of": {"model.strides": (4, 16)},
     r"model.sizes=\(8.0,\) must be positive and as many": {"model.sizes": (8.0,)},
     "does not fit|do not fit|no such|missing": {"task.weights": "nowhere.npz"},
 }

@@ -3,8 +3,8 @@
     python -m experiments.train --config=configs/scenes_east.py --workdir=runs/scenes_east
     python -m experiments.train --config=configs/scenes_east.py:quick --workdir=runs/scenes_quick
 
-Reached: docs/results.md. The paper's numbers (f1 of 80.7 % with RBOX and PVANet2x on ICDAR 2015) are of photographs that are not
-at hand; scenes of rendered words are easier, and nothing published is of them. Fonts are those of the machine, or of
+Reached: docs/results.md. The paper's numbers (f1 of 78.2 % with RBOX and PVANet2x on ICDAR 2015) are of photographs that are
+not at hand; scenes of rendered words are easier, and nothing published is of them. Fonts are those of the machine, or of
 --config.dataset.fonts=DIR; --config.dataset.backgrounds=DIR puts your own photographs behind the words.
 """
 

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from dl.config import base
 from experiments import benchmark_words
+from experiments.benchmark_reading import crnn_config, torch_crnn
 from experiments.benchmark_translation import torch_translation, translation_config
 
 Step = Callable[[], Any]
@@ -268,6 +269,7 @@ CASES = {
     "char_lstm": Case(char_lstm_config, torch_char_lstm),
     "koch": Case(koch_config, torch_koch),
     "resnet20": Case(resnet20_config, torch_resnet20),
+    "crnn": Case(crnn_config, torch_crnn),
     "translation": Case(translation_config, torch_translation),
     "skip_gram": Case(skip_gram_config, torch_skip_gram),
 }

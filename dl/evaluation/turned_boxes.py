@@ -68,8 +68,8 @@ def suppressed(
 ) -> tuple[Float[np.ndarray, "k 5"], Float[np.ndarray, " k"]]:
     """Non-maximum suppression: the best box goes, with it all that overlap it more, and so on.
 
-    What goes with a box has a say in where it is: its sides, centre and angle are the means, weighted by the scores (Zhou et al.
-    2017, section 3.6).
+    What goes with a box has a say in where it is: its sides, centre and angle are the means, weighted by the scores (Zhou et
+    al. 2017, section 3.6).
 
     Args:
         boxes: that were found.

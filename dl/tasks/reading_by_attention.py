@@ -1,8 +1,8 @@
 """Reading words in images by attention: a speller that looks at the columns of an image, symbol by symbol.
 
 After Lee & Osindero 2016 (section 3.2, recursive recurrent nets with attention modelling) and Shi et al. 2016 (RARE, section
-3.2). Batches are those of `dl.tasks.reading`. The loss of a word is -sum_u log p(y_u | y_<u, image), its end among the y (Shi et
-al. 2016, eq. 9), and the metrics are those of reading by CTC, with a beam search over texts at the end.
+3.2). Batches are those of `dl.tasks.reading`. The loss of a word is -sum_u log p(y_u | y_<u, image), its end among the y (Shi
+et al. 2016, eq. 9), and the metrics are those of reading by CTC, with a beam search over texts at the end.
 """
 
 from dataclasses import dataclass

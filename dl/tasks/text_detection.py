@@ -1,15 +1,16 @@
 """Finding words in scenes (EAST: Zhou et al. 2017): at every place a score and the turned box that the place is in.
 
-Batches hold `image` [B, H, W, C], `words` [B, N, 5] (y, x, height, width in pixels, angle in radians) and `words_length` [B]. The
-loss of an image is L_s + geometry * (L_box + 10 L_angle), with their eqs. 3 to 10:
+Batches hold `image` [B, H, W, C], `words` [B, N, 5] (y, x, height, width in pixels, angle in radians) and `words_length` [B].
+The loss of an image is L_s + geometry * (L_box + 10 L_angle), with their eqs. 3 to 10:
 
     L_s = -b Y* log Y - (1 - b) (1 - Y*) log(1 - Y),  b = 1 - mean of Y*
     L_box = -log(intersection / union of the two boxes),  L_angle = 1 - cos(angle - angle*)
 
-L_s is a mean over all places, L_box and L_angle over those within a word's box, shrunk by `shrink` of its shorter side at each side.
+L_s is a mean over all places, L_box and L_angle over those within a word's box, shrunk by `shrink` of its shorter side at each
+side. In L_box 1 is added to intersection and union, in square pixels, so that a place without overlap has a gradient.
 
-Metrics: `loss`; `precision`, `recall` and `f1` of the boxes left by non-maximum suppression, at an intersection over union of 0.5
-with the words that are there, all images together.
+Metrics: `loss`; `precision`, `recall` and `f1` of the boxes left by non-maximum suppression, at an intersection over union of
+0.5 with the words that are there, all images together.
 """
 
 from collections.abc import Mapping

@@ -85,7 +85,7 @@ def load_rendered_scenes(settings: ConfigDict, data_dir: str | None = None, manu
     low, high = scenery.heights
     if scenery.most < 1 or not 4 <= low <= high <= side / 2:
         raise UserError(
-            f"dataset.scenery: most={scenery.most} must be at least 1, and heights={scenery.heights} rise from 4 to {side // 2}."
+            f"dataset.scenery: most={scenery.most} must be at least 1, heights={scenery.heights} rise from 4 to {side // 2}."
         )
     rendering = rendering_of(settings)
     list_ = vocabulary.read(rendering.words, manual_dir) if rendering.words else vocabulary.Words()

@@ -9,7 +9,7 @@
     merge0       3x3                                                         S/4                    32
     output       1x1: score; four distances; angle                           S/4                     6
 
-BatchNorm and ReLU follow each convolution but the last. With width 16: 391,302 parameters.
+BatchNorm and ReLU follow each convolution but the last. With width 16: 378,230 parameters.
 
 The distances are those of a place from the upper, right, lower and left side of the box that it is in, as the box is turned, in
 pixels; the angle is in radians, from -pi/4 to pi/4 (the paper's RBOX).

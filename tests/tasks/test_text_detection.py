@@ -30,7 +30,8 @@ def test_maps_say_where_the_words_are_and_boxes_come_back():
 
 def test_a_place_sees_the_four_sides():
     wanted = targets(jnp.array([[[8.0, 10.0, 12.0, 16.0, 0.0]]]), jnp.array([1]), (4, 6), 4, 0.3)
-    assert wanted.inside[0].astype(int).tolist() == [[0] * 6, [0, 1, 1, 1, 0, 0], [0] * 6, [0] * 6] or wanted.inside.sum() > 0
+    # Shrunk by 0.3 of its height at each side it is from 5.6 to 10.4 and from 5.6 to 14.4.
+    assert wanted.inside[0].astype(int).tolist() == [[0] * 6, [0, 1, 1, 1, 0, 0], [0, 1, 1, 1, 0, 0], [0] * 6]
     place = wanted.distances[0, 1, 2]  # at y 6, x 10: the box is from 2 to 14 and from 2 to 18
     np.testing.assert_allclose(place, [4, 8, 8, 8])
 
@@ -48,23 +49,6 @@ def test_losses_by_hand():
 def test_easts_outputs_and_parameters():
     model = EAST(16)
     variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 96, 1)))
-    assert sum(x.size for x in jax.tree.leaves(variables["params"])) == PARAMETERS
+    assert sum(x.size for x in jax.tree.leaves(variables["params"])) == 378_230  # as the docstring says, counted by hand
     maps = jax.eval_shape(model.apply, variables, jnp.zeros((2, 64, 96, 1)))
     assert maps.shape == (2, 16, 24, 6)
-
-
-def _parameters(width=16):
-    """Counted by hand: 3x3 kernels from one number of channels to the next, and two numbers a channel of BatchNorm."""
-    convs = [(9, 1, width)]
-    channels = width
-    for stage in range(4):
-        convs += [(9, channels, width << stage), (9, width << stage, width << stage)]
-        channels = width << stage
-    for stage, times in ((2, 4), (1, 2), (0, 2)):
-        convs += [(1, channels + (width << stage), times * width), (9, times * width, times * width)]
-        channels = times * width
-    convs.append((9, channels, 2 * width))
-    return sum(k * i * o + 2 * o for k, i, o in convs) + 2 * width * 6 + 6
-
-
-PARAMETERS = _parameters()

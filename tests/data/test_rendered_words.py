@@ -56,7 +56,7 @@ def test_a_plain_word_looks_as_the_font_has_it():
 def test_a_line_of_text_is_as_wide_as_its_letters():
     h = FACE["H"]
     one, three = fonts.set_in(FACE, "H"), fonts.set_in(FACE, "HHH", gap=5.0)
-    np.testing.assert_array_equal(one, h.pixels)
+    assert abs(one.shape[1] - (h.pixels > 64).any(0).sum()) <= 1
     assert abs(three.shape[1] - one.shape[1] - 2 * (h.advance + 5)) <= 2
     np.testing.assert_array_equal(fonts.set_in(FACE, "H\U0001f600"), one)  # what the font lacks is left out
 

@@ -37,11 +37,10 @@ class RenderedScenes:
         return self.examples
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        keys = (np.random.SeedSequence([self.number, int(i)]).generate_state(2, np.uint64) for i in indices)
-        return stacked(self.example(key) for key in keys)
+        return stacked(self.example(int(index)) for index in indices)
 
     def draw(self, indices: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
-        return stacked(self.example(row) for row in numbers)
+        return stacked(self.example(int(index), row) for index, row in zip(indices, numbers, strict=True))
 
     def column(self, name: str) -> np.ndarray | None:
         return None
@@ -49,8 +48,10 @@ class RenderedScenes:
     def stored(self, indices: np.ndarray) -> Iterable[bytes]:
         return [example.tobytes() for example in self.gather(indices)["image"]]
 
-    def example(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
-        """The scene that these uniform uint64 numbers, two or more, decide."""
+    def example(self, index: int, numbers: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """The scene that these uniform uint64 numbers, two or more, decide; without any, that of the fixed list."""
+        if numbers is None:
+            numbers = np.random.SeedSequence([self.number, index]).generate_state(2, np.uint64)
         rng = np.random.Generator(np.random.Philox(key=numbers[:2]))
         faces, behind = fonts.faces(self.rendering.fonts), backgrounds(self.rendering.backgrounds)
         scene = compose(rng, self.words, faces, self.side, self.scenery, self.style, behind)

@@ -15,6 +15,7 @@ from experiments import benchmark_words
 from experiments.benchmark_captions import captions_config, torch_captions
 from experiments.benchmark_super_resolution import srresnet_config, torch_srresnet
 from experiments.benchmark_segmentation import torch_unet, unet_config
+from experiments.benchmark_reading import crnn_config, torch_crnn
 from experiments.benchmark_translation import torch_translation, translation_config
 
 Step = Callable[[], Any]
@@ -271,6 +272,7 @@ CASES = {
     "char_lstm": Case(char_lstm_config, torch_char_lstm),
     "koch": Case(koch_config, torch_koch),
     "resnet20": Case(resnet20_config, torch_resnet20),
+    "crnn": Case(crnn_config, torch_crnn),
     "translation": Case(translation_config, torch_translation),
     "captions": Case(captions_config, torch_captions),
     "srresnet": Case(srresnet_config, torch_srresnet),

@@ -18,8 +18,8 @@
     output       fully connected, the last is the blank        24 x 37              18,981
                                                                                  8,325,669
 
-ReLU after every convolution (after its BatchNorm). The paper gives 8.3 million parameters, which is with the dense layer between
-the two LSTM that its text leaves out and public code of it has.
+ReLU after every convolution (after its BatchNorm). The paper gives 8.3 million parameters, which is with the dense layer
+between the two LSTM that its text leaves out and public code of it has.
 
 `crnn_attention` is the same up to `recurrent2`, with a speller that looks at these columns in place of the output (section 3.2
 of Chan et al. 2016; Lee & Osindero 2016 read words so).

@@ -206,6 +206,8 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     settings: Settings = read_settings(Settings, "the task reading", config)
     shape, vocabulary = words_of(resources.info, "reading")
     model = models.build(config, num_classes=len(vocabulary) + 1)
+    if hasattr(model, "decode") or not hasattr(model, "normalised"):
+        raise UserError(f"the model {config.model.name!r} gives no symbols column by column: take 'crnn'.")
     reader = Reader(model, vocabulary, shape, settings)
     return reader.task(optimizers.build(config.optimizer, steps), steps)
 

@@ -29,6 +29,7 @@ CHARACTERS = string.ascii_letters + string.digits
 MARKS = ".,!?:'\"-()&$"  # which a font may lack
 MISSING = "\U0010fffe"  # no character, so that every font shows its sign for a missing glyph
 SIZE = 32  # pixels of a font
+EDGE = 64  # of 255, from which a pixel belongs to a letter when a line is cut out
 MOST_PIXELS = 4 * SIZE  # of a glyph's sides
 
 
@@ -141,7 +142,10 @@ def set_in(face: Face, text: str, gap: float = 0.0) -> UInt8[np.ndarray, "h w"]:
     for x, y, pixels in placed:
         part = canvas[y - top : y - top + pixels.shape[0], x - left : x - left + pixels.shape[1]]
         np.maximum(part, pixels, out=part)
-    return canvas
+    rows, columns = (np.flatnonzero(canvas.max(axis=axis) > EDGE) for axis in (1, 0))
+    if not len(rows):
+        return canvas
+    return canvas[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def check_glyphs(texts: Sequence[str], folder: str, what: str) -> None:

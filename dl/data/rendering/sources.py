@@ -60,12 +60,10 @@ class RenderedWords:
         return self.examples
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        return stacked(
-            self.example(np.random.SeedSequence([self.number, int(i)]).generate_state(2, np.uint64)) for i in indices
-        )
+        return stacked(self.example(int(index)) for index in indices)
 
     def draw(self, indices: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
-        return stacked(self.example(row) for row in numbers)
+        return stacked(self.example(int(index), row) for index, row in zip(indices, numbers, strict=True))
 
     def column(self, name: str) -> np.ndarray | None:
         return None
@@ -73,8 +71,10 @@ class RenderedWords:
     def stored(self, indices: np.ndarray) -> Iterable[bytes]:
         return [example.tobytes() for example in self.gather(indices)["image"]]
 
-    def example(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
-        """The word that these uniform uint64 numbers, two or more, decide."""
+    def example(self, index: int, numbers: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """The word that these uniform uint64 numbers, two or more, decide; without any, that of the fixed list."""
+        if numbers is None:
+            numbers = np.random.SeedSequence([self.number, index]).generate_state(2, np.uint64)
         rng = np.random.Generator(np.random.Philox(key=numbers[:2]))
         text = vocabulary.written(rng, self.words)
         shape = (HEIGHT, self.width)

@@ -1,4 +1,4 @@
-"""What is written in rendered images: words of a text or made-up ones, numbers, in capitals or not, with a mark here and there."""
+"""What is written in rendered images: words of a text or made-up ones, and numbers, in capitals or not."""
 
 import gzip
 import lzma

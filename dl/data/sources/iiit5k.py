@@ -28,9 +28,9 @@ LIMIT = 1 << 20  # bytes of a member
 def load_iiit5k(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
     """`image` uint8 [32, W, 1], squeezed or stretched to `dataset.width`, `text` and `text_length`.
 
-    `train` (2,000 words) and `test` (3,000) in the order of the archive's lists; letters and digits count, capitals or not, as in
-    the published evaluations. `rendered` are drawn words without end, see `rendered_words`. Read from `manual_dir/iiit5k` (or
-    `manual_dir`) alone.
+    `train` (2,000 words) and `test` (3,000) in the order of the archive's lists; letters and digits count, capitals or not, as
+    in the published evaluations. `rendered` are drawn words without end, see `rendered_words`. Read from `manual_dir/iiit5k`
+    (or `manual_dir`) alone.
 
     Raises:
         UserError: no `manual_dir`, the archive is missing or corrupt, or a setting of the rendered words is wrong.

@@ -142,10 +142,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("weights", None, "File of weights, or a folder of experiments.convert.")
     flags.DEFINE_string("workdir", None, "Folder of a run of a classifier, a detector or a segmentation.")
     flags.DEFINE_string("out", "", "Folder for images with what is on them; by default `predicted` in --workdir.")
-    flags.DEFINE_string("workdir", None, "Folder of a run that trained a classifier, or a detector of objects.")
-    flags.DEFINE_string(
-        "out", "", "Detection: folder for the images with what is on them; by default `predicted` in --workdir."
-    )
     flags.DEFINE_integer("top", 5, "How many classes to print.", lower_bound=1)
     flags.DEFINE_integer("side", None, "Of the square that is cut out of the middle, in pixels.", lower_bound=1)
     flags.DEFINE_bool("json", False, "Print JSON, one line per image.")

@@ -192,7 +192,7 @@ def settings_of(trial: Any, space: Space) -> dict[str, Any]:
 
 
 def pruning(found: Any, trials: Trials, metric: str) -> Callable[[Sequence[Mapping[str, Any]]], bool]:
-    """A function that tells optuna what the evaluations in the lines of `metrics.jsonl` found, and whether all trials can end."""
+    """A function that tells optuna what the lines of `metrics.jsonl` say, and whether all of the trials can end."""
     split, _, name = metric.partition("/")
     handles = [_handle(found, number) for number in trials.numbers]
 

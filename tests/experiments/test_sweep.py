@@ -195,7 +195,7 @@ def test_what_stops_a_run_stops_the_sweep(config, tmp_path, monkeypatch):
         return program.run(config, sweep.parse("batch_size=16,32"), plan, tmp_path, None, None, None)
 
     for name in ("SIGTERM", "Ctrl-C"):
-        monkeypatch.setattr(run, "begin", lambda *given, name=name, **_: (name, None))
+        monkeypatch.setattr(training, "begin", lambda *given, name=name, **_: (name, None))
         assert run() == name and EXIT_CODES[name] > 1
         table = json.loads((tmp_path / "table.json").read_text())
         assert [row["status"] for row in table] == ["not run", "not run"]

@@ -13,6 +13,7 @@ from dl.config import base, variants
 from dl.errors import UserError
 from dl.report import sweep as results
 from dl.signals import EXIT_CODES
+from dl.training import run as training
 from dl.training import sweep
 from dl.training.workdir import open_for_writing
 from experiments import sweep as program

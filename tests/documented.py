@@ -63,8 +63,9 @@ def commands(text: str) -> list[str]:
     """The commands in indented and fenced blocks and, those of python, in the prose; without remarks beside them."""
     joined = re.sub(r"\\\n\s*", "", text)
     blocks = re.findall(rf"^(?: {{4,}})({_BEGINS}.*)$", joined, re.MULTILINE)
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", joined, re.M | re.S)  # in pairs, so that the prose between two is none
     fenced = [
-        line.strip() for block in re.findall(r"^```(?:sh|bash)?\n(.*?)^```", joined, re.M | re.S) for line in block.splitlines()
+        line.strip() for kind, block in fences if kind in ("", "sh", "bash") for line in block.splitlines() if line.strip()
     ]
     inline = re.findall(r"`(python -m [^`]+)`", joined)
     return [re.split(r"\s{2,}|\s#", line)[0].strip() for line in (*blocks, *fenced, *inline)]

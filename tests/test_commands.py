@@ -43,6 +43,7 @@ NOT_RUN = {
     "python -m experiments.hybrid_speech --workdir=runs/fsdd_hybrid": "tests/generation/test_speech.py",
     "python -m experiments.reproduce --check": "tests/test_docs.py; and git's history",
 }
+NOT_RUN |= {c.text: "tests/experiments/test_submit.py" for c in COMMANDS if c.program == "submit"}
 HERE = [  # those that run in this process: the program, and what tells the command of a run
     ("explain", "configs/"),
     ("evaluate", "--workdir=runs/mnist"),

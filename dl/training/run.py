@@ -1,5 +1,6 @@
 """A run from its configuration to its report: what `experiments.train` and `dl.train` do."""
 
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,11 @@ def begin(
     manual_dir: str | None,
     override: bool = False,
     profile: tuple[int, int] | None = None,
+    prune: Callable[[Sequence[dict[str, Any]]], bool] | None = None,
 ) -> tuple[str, dict[str, Any] | None]:
     """Trains as `train` does; of the steps `profile`, (first, last), a trace is written to `workdir/profile`.
+
+    `prune` looks at the lines of `metrics.jsonl` after each evaluation and says whether the run should end there.
 
     Returns:
         What stopped the run, a key of `dl.signals.EXIT_CODES`, or "" where it finished; what `train` returns.
@@ -57,7 +61,7 @@ def begin(
         progress = Progress(total, first, rates)
         for sentence in notes(experiment.dataset.splits):
             progress.note(sentence)
-        trained = loop(experiment, workdir, progress, profile)
+        trained = loop(experiment, workdir, progress, profile, prune)
         if not trained.finished:
             if first:
                 print(f"stopped by {trained.stopped_by}, saved at step {trained.step}: start the same command again to go on.")

@@ -19,7 +19,7 @@ from dl.config import base
 from dl.variants import vary
 
 WEIGHTS = "squeezenet_imagenet/squeezenet_v1.0_oihw_float32.npz"
-FIRST = "model/backbone/(conv1|fire2|fire3)/.*"  # general features that few images would not better; also half of the work
+FIRST = "model/body/(conv1|fire2|fire3)/.*"  # general features that few images would not better; also half of the work
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -52,8 +52,8 @@ def detector(name: str, steps: int, batch_size: int) -> ConfigDict:
     config.task = ConfigDict({"name": "detection", "weights": WEIGHTS})
     schedule = {"name": "cosine", "warmup_steps": 0.05, "final": 0.01}
     config.optimizer.update(name="adamw", learning_rate=5e-4, weight_decay=1e-4, clip_norm=5.0, schedule=schedule)
-    body = {"pattern": "model/backbone/.*", "learning_rate_scale": 0.1}
-    config.optimizer.rules = ({"pattern": FIRST, "frozen": True}, body)
+    body = {"pattern": "model/body/.*", "learning_rate_scale": 0.1}
+    config.optimizer.rules = ({"pattern": FIRST, "frozen": True}, body, {"pattern": ".*"})
     return config
 
 
@@ -83,7 +83,7 @@ def seconds(config: ConfigDict) -> None:
     """A tiny network on few small images."""
     config.update(steps=4, batch_size=8, log_every=2, eval_every=2, checkpoint_every=2, eval_batch_size=8)
     config.dataset.update(name="random_shapes", size=(64, 64), examples=16)
-    config.model.update(depth=16, hidden=32, strides=(8, 16, 32), sizes=(12.0, 24.0, 48.0))
+    config.model.update(backbone="plain", depth=8, hidden=16, strides=(8, 16), sizes=(12.0, 24.0))
     config.task.update(weights="", anchors=32, proposals_before=16, proposals=16, regions=16, most=8)
     config.optimizer.rules = ()
 

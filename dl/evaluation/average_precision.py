@@ -69,6 +69,8 @@ def _coco(images: Sequence[Objects], classes: int, masks: bool) -> Any:
     from pycocotools.coco import COCO
 
     annotations: list[dict[str, Any]] = []
+    shapes = [(0, 0) if image.masks is None else image.masks.shape[1:] for image in images]
+    sizes = [{"id": number, "height": shape[0], "width": shape[1]} for number, shape in enumerate(shapes, 1)]
     for number, (boxes, labels, scores, ignored, drawn) in enumerate(images, 1):
         for i, (top, left, bottom, right) in enumerate(boxes.astype(np.float64)):
             # In units in which the sides are not tiny: pycocotools adds nothing to them, so any unit will do.
@@ -82,7 +84,7 @@ def _coco(images: Sequence[Objects], classes: int, masks: bool) -> Any:
             annotations.append(entry)
     made = COCO()
     made.dataset = {
-        "images": [{"id": number} for number in range(1, len(images) + 1)],
+        "images": sizes,
         "annotations": annotations,
         "categories": [{"id": number} for number in range(1, classes + 1)],
     }

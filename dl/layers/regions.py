@@ -16,6 +16,15 @@ from dl.layers.boxes import area, clip, decode, intersection, iou, nms
 COVERED = 0.5  # of a box, by something that is ignored: from there on it is no background
 
 
+class Truth(NamedTuple):
+    """What is on images: boxes [..., t, 4] in pixels, labels int32, which rows are objects, and which of those are ignored."""
+
+    boxes: jax.Array
+    labels: jax.Array
+    there: jax.Array
+    ignored: jax.Array
+
+
 class Matched(NamedTuple):
     """overlap [n]: the largest IoU of a box with an object. which int32 [n]: that object's row. covered bool [n]: by what is
     ignored. nearest bool [n]: whether no other box overlaps some object more.

@@ -2,6 +2,7 @@
 
     part                what it is                                              output, of an image H x W, with depth D
     backbone            SqueezeNet 1.0 to fire9 (`dl.models.squeezenet`)        maps of stride 4 (256), 8 (512), 16 (512)
+                        or "plain": four 3x3 / 2 to D, ReLU                     maps of stride 4, 8, 16
     lateral, smooth     1x1 to D, plus the coarser map enlarged; 3x3            H/4 x W/4 x D, H/8, H/16; of the last, H/32
     rpn                 3x3 to D, ReLU; 1x1: an objectness and four numbers     of 3 anchors at every place
     box                 RoIAlign 7x7; two dense layers, ReLU                    scores of K + 1 classes, four numbers a class
@@ -16,13 +17,15 @@ smaller than 256 and 1,024. The image gets 5 pixels of its mean colour above and
 give maps of H/4, H/8 and H/16 whose places lie where their anchors are, to less than half a place.
 """
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from dl.errors import UserError
+from dl.errors import UserError, unknown
 from dl.layers.anchors import level_of, of_level
 from dl.layers.boxes import to_pixels
 from dl.layers.convolution import Conv
@@ -31,10 +34,30 @@ from dl.layers.transposed_convolution import ConvTranspose
 from dl.models.squeezenet import SqueezeNet
 
 STRIDES = (4, 8, 16, 32)
-TAPPED = {4: "fire4", 8: "fire8", 16: "fire9"}  # the last layer of each stride
+BACKBONES = ("squeezenet", "plain")
+TAPPED = {  # the last layer of each stride
+    "squeezenet": {4: "fire4", 8: "fire8", 16: "fire9"},
+    "plain": {4: "conv2", 8: "conv3", 16: "conv4"},
+}
 RIM = 5  # pixels above and to the left of the image
 BOX_CELLS, MASK_CELLS, MASK_SIDE = 7, 14, 28
 GROUP = 16  # channels that are normalised together
+
+
+class Plain(nn.Module):
+    """Four 3x3 convolutions of stride 2, each with ReLU."""
+
+    depth: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def features(self, x: Float[Array, "b h w c"], wanted: Sequence[str]) -> dict[str, Float[Array, "b _ _ d"]]:
+        """What the layers `wanted`, of conv1 to conv4, give."""
+        found, he = {}, nn.initializers.he_normal()
+        for name in ("conv1", "conv2", "conv3", "conv4"):
+            conv = Conv(self.depth, (3, 3), 2, padding=1, dtype=self.dtype, kernel_init=he, name=name)
+            found[name] = x = nn.relu(conv(x))
+        return {name: found[name] for name in wanted}
 
 
 class FasterRCNN(nn.Module):
@@ -42,19 +65,21 @@ class FasterRCNN(nn.Module):
 
     Attributes:
         num_classes: K, without the background.
+        backbone: "squeezenet" or "plain", which is small and has no published weights.
         depth: channels of the pyramid.
         hidden: units of the dense layers.
-        strides: of the maps: the last ones of 4, 8, 16, 32.
+        strides: of the maps: successive ones of 4, 8, 16, 32; the last map is every second place of the one before.
         sizes: the anchors' size on each map, in pixels.
         ratios: height / width of the anchors.
         masks: whether there is a mask head.
         mask_layers: how many 3x3 convolutions it has.
 
     Raises:
-        UserError: strides that are none, or as many sizes as there are not strides.
+        UserError: an unknown backbone, strides that are none, or not as many sizes as strides.
     """
 
     num_classes: int
+    backbone: str = "squeezenet"
     depth: int = 128
     hidden: int = 512
     strides: tuple[int, ...] = STRIDES
@@ -65,14 +90,17 @@ class FasterRCNN(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
-        if not self.strides or self.strides != STRIDES[-len(self.strides) :] or len(self.strides) < 2:
-            raise UserError(f"model.strides={self.strides} must be the last of {STRIDES}, two at least.")
+        if len(self.strides) < 2 or tuple(self.strides) not in [STRIDES[i : i + len(self.strides)] for i in range(3)]:
+            raise UserError(f"model.strides={self.strides} must be successive ones of {STRIDES}, two at least.")
         if len(self.sizes) != len(self.strides) or min(self.sizes) <= 0 or not self.ratios or min(self.ratios) <= 0:
             raise UserError(
                 f"model.sizes={self.sizes} must be positive and as many as model.strides={self.strides}, and model.ratios too."
             )
+        if self.backbone not in BACKBONES:
+            raise unknown("backbone of faster_rcnn", self.backbone, BACKBONES)
         small = nn.initializers.normal(0.01)
-        self.backbone = SqueezeNet(num_classes=1, dtype=self.dtype)
+        plain = self.backbone == "plain"
+        self.body = Plain(self.depth, self.dtype) if plain else SqueezeNet(num_classes=1, dtype=self.dtype)
         tapped = self.strides[:-1]
         self.lateral = [Conv(self.depth, (1, 1), use_bias=False, dtype=self.dtype) for _ in tapped]
         self.norm = [self._norm() for _ in tapped]
@@ -93,7 +121,8 @@ class FasterRCNN(nn.Module):
             self.mask_logits = Conv(self.num_classes, (1, 1), dtype=self.dtype, kernel_init=small)
 
     def _norm(self) -> nn.GroupNorm:
-        return nn.GroupNorm(num_groups=max(self.depth // GROUP, 1), dtype=self.dtype)
+        groups = self.depth // GROUP if self.depth % GROUP == 0 else 1
+        return nn.GroupNorm(num_groups=groups, dtype=self.dtype)
 
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b r k"]:
         """All parts, on one region that is the whole image: what initialises them and what `experiments.explain` counts."""
@@ -106,8 +135,10 @@ class FasterRCNN(nn.Module):
 
     def pyramid(self, x: Float[Array, "b h w c"]) -> list[Float[Array, "b _ _ d"]]:
         """The maps, the finest first."""
-        x = jnp.pad(x, ((0, 0), (RIM, 0), (RIM, 0), (0, 0)))
-        tapped = self.backbone.features(x, [TAPPED[stride] for stride in self.strides[:-1]])
+        wanted = [TAPPED[self.backbone][stride] for stride in self.strides[:-1]]
+        if self.backbone == "squeezenet":
+            x = jnp.pad(x, ((0, 0), (RIM, 0), (RIM, 0), (0, 0)))
+        tapped = self.body.features(x, wanted)
         sides = [norm(conv(f)) for norm, conv, f in zip(self.norm, self.lateral, tapped.values(), strict=True)]
         for i in range(len(sides) - 2, -1, -1):
             above = sides[i + 1].repeat(2, 1).repeat(2, 2)

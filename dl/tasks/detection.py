@@ -31,6 +31,7 @@ from dl.evaluation.average_precision import average_precision, of_rows
 from dl.evaluation.found_objects import Finds, precision_table, shown
 from dl.layers import regions
 from dl.layers.boxes import clip, decode, to_pixels
+from dl.layers.regions import Truth
 from dl.metric import HIGHER, LOWER
 from dl.models import build as models
 from dl.models.faster_rcnn import MASK_SIDE
@@ -40,7 +41,7 @@ from dl.training import optimizers
 from dl.transfer import frozen, initial_weights
 
 PRECISIONS = ("map", "map50", "map75")
-BACKBONE = "model/backbone"
+BACKBONE = "model/body"
 
 
 class Settings(NamedTuple):
@@ -82,21 +83,13 @@ class Settings(NamedTuple):
                 raise UserError(f"task.{name}={value} must be {least} at least.")
 
 
-class Truth(NamedTuple):
-    """What is on the images: boxes [B, N, 4] in pixels, labels int32 and which rows are objects, which of them are ignored."""
-
-    boxes: jax.Array
-    labels: jax.Array
-    there: jax.Array
-    ignored: jax.Array
-
-
 @dataclass(frozen=True)
 class Detection:
     """A two-stage detector; its parameters are the group `model`."""
 
     model: Any
     info: Info
+    classes: tuple[str, ...]  # their names
     settings: Settings
     pixels: Callable[[np.ndarray], np.ndarray]  # of standardised images, in 0..1
     is_frozen: frozen.Frozen = frozen.nothing
@@ -106,12 +99,6 @@ class Detection:
         """Height and width of the images."""
         height, width = self.info.shapes["image"][:2]
         return height, width
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Their names."""
-        label = self.info.features["boxes_label"]
-        return label.class_names or tuple(f"class {i}" for i in range(label.num_classes))
 
     def init(self, key: jax.Array) -> tuple[Tree, Tree]:
         """Parameters; there are no variables."""
@@ -136,7 +123,7 @@ class Detection:
     def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
         """The same losses; anchors and regions are sampled as in training."""
         parts = self.losses(params, batch, key)
-        return {name: mean(values, batch["mask"]) for name, values in parts.items()}, {"loss": parts["loss"]}
+        return {name: mean(values, batch["mask"]) for name, values in parts.items()}, {}
 
     def losses(self, params: Tree, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
         """Of each image [B]: their sum `loss`, and the parts."""
@@ -229,9 +216,15 @@ class Detection:
         outputs = {**self.find(params, batch["image"]), **{f"truth_{name}": values for name, values in truth.items()}}
         return {}, {**outputs, "instances": batch["instances"]} if self.model.masks else outputs
 
+    def measure(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
+        """`evaluate` and `detect` in one program, which makes the pyramid once."""
+        sums, _ = self.evaluate(params, variables, batch, key)
+        return sums, self.detect(params, variables, batch, key)[1]
+
     def finish(self, sums: Any, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Average precision over the split."""
-        return {name: value for finds in self.finds(outputs) for name, value in finds.metrics().items()}
+        """Average precision over the split, and the means of the losses, if they were summed."""
+        found = {name: value for finds in self.finds(outputs) for name, value in finds.metrics().items()}
+        return {**means(sums, outputs), **found}
 
     def finds(self, outputs: Mapping[str, np.ndarray]) -> list[Finds]:
         """What is there and what was found, boxes first, then masks."""
@@ -251,11 +244,12 @@ class Detection:
         """All of it together."""
         parts = ("loss", "objectness", "anchor_boxes", "classes", "boxes", *("masks",) * self.model.masks)
         names = [f"{prefix}{name}" for prefix in ("", "mask_")[: 1 + self.model.masks] for name in PRECISIONS]
-        every = self.settings.precision_every
-        evaluators = {
-            "losses": Evaluator(self.evaluate, dict.fromkeys(parts, LOWER), means),
-            "detect": Evaluator(self.detect, dict.fromkeys(names, HIGHER), self.finish, every=every),
-        }
+        measured, found, every = dict.fromkeys(parts, LOWER), dict.fromkeys(names, HIGHER), self.settings.precision_every
+        if every == 1:
+            evaluators = {"detect": Evaluator(self.measure, {**measured, **found}, self.finish)}
+        else:
+            evaluators = {"losses": Evaluator(self.evaluate, measured)}
+            evaluators["detect"] = Evaluator(self.detect, found, self.finish, every)
         objectives = {"detect": Objective(self.loss, ("model",), optimizer)}
         return Task(self.init, objectives, (Phase(steps, ("detect",)),), evaluators, self.render)
 
@@ -283,9 +277,9 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     if model.masks and (instances is None or instances.kind is not Kind.LABEL_MAP):
         raise UserError(f"model.masks needs the pixels of every object, and the dataset {info.name} has none: set it to False.")
     mean_, std = np.float32(config.dataset.mean), np.float32(config.dataset.std)
-    learner = Detection(
-        model, info, settings, lambda images: images * std + mean_, frozen.frozen(config.optimizer.get("rules", ()))
-    )
+    names = label.class_names or tuple(f"class {i}" for i in range(label.num_classes))
+    is_frozen = frozen.frozen(config.optimizer.get("rules", ()))
+    learner = Detection(model, info, names, settings, lambda images: images * std + mean_, is_frozen)
     task = learner.task(optimizers.build(config.optimizer, steps), steps)
     return started(task, config, settings, resources.manual_dir) if settings.weights else task
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Integer
 
 from dl.layers.boxes import encode
 from dl.layers.roi_align import weights
@@ -85,7 +85,7 @@ def mask_loss(
 
 
 def mask_targets(
-    instances: Int[Array, "h w"], numbers: Int[Array, " n"], boxes: Float[Array, "n 4"], side: int
+    instances: Integer[Array, "h w"], numbers: Int[Array, " n"], boxes: Float[Array, "n 4"], side: int
 ) -> Float[Array, "n side side"]:
     """What of an instance lies in a box, on a grid: 1 where most of a cell is the instance's.
 

@@ -33,7 +33,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.task = ConfigDict({"name": "rcnn", "weights": WEIGHTS, "finetuned": 0.5, "regress": True})
     first = {"pattern": "model/backbone/(conv1|fire2|fire3)/.*", "frozen": True}
     body = {"pattern": "model/backbone/.*", "learning_rate_scale": 0.1}
-    config.optimizer.update(name="adam", learning_rate=1e-3, schedule={"name": "cosine"}, rules=(first, body))
+    config.optimizer.update(
+        name="adam", learning_rate=1e-3, schedule={"name": "cosine"}, rules=(first, body, {"pattern": ".*"})
+    )
     return vary(config, VARIANTS, variant)
 
 
@@ -68,7 +70,7 @@ def smoke(config: ConfigDict) -> None:
     config.dataset.update(splits={"train": "train", "validation": "test[:4]", "test": "test[4:]"}, size=(48, 48))
     config.dataset.of = {"name": "random_shapes", "examples": 8}
     config.dataset.proposals = {"scales": (100.0,), "spaces": ("rgb",), "most": 12}
-    config.model.side = 32
+    config.model.update(side=32, features="hog" if config.model.features == "hog" else "plain")
     config.task.update(weights="", regions=4, most=8)
     config.optimizer.rules = ()
 

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from dl import registry
@@ -36,17 +36,18 @@ from dl.errors import UserError
 from dl.evaluation.average_precision import average_precision, of_rows
 from dl.evaluation.found_objects import Finds, precision_table, shown
 from dl.layers import regions
-from dl.layers.boxes import centred, clip, decode, encode, iou, to_pixels
-from dl.layers.roi_align import roi_align
+from dl.layers.boxes import clip, decode, encode, iou, to_pixels
 from dl.metric import ERROR, HIGHER, LOWER
 from dl.models import build as models
 from dl.models.rcnn import RCNN
 from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Pair, Phase, Task, Tree, mean
+from dl.tasks.rcnn_losses import hinge, signs, warped
 from dl.training import optimizers
 from dl.transfer import frozen, initial_weights
 
 BACKBONE = "model/backbone"
 PRECISIONS = ("map", "map50", "map75")
+CHUNK = 64  # proposals that are described at once, after the training
 HIT = 0.5  # IoU from which a proposal has found an object
 
 
@@ -106,39 +107,6 @@ class Drawn(NamedTuple):
     counted: Array
     positive: Array
     true: Array
-
-
-def warped(
-    images: Float[Array, "b h w c"], boxes: Float[Array, "b r 4"], side: int, context: float
-) -> Float[Array, "b r s s c"]:
-    """What images show in boxes (pixels), each warped to a square, `context` of its side on each side around the box.
-
-    What lies beyond the image is 0, the mean colour of standardised images.
-    """
-    centre, sides = centred(boxes)
-    wide = sides / (1 - 2 * context)
-    return roi_align(images, jnp.concatenate([centre - wide / 2, centre + wide / 2], -1), 1.0, side)
-
-
-def hinge(scores: Float[Array, "*n k"], sign: Float[Array, "*n k"]) -> Float[Array, "*n k"]:
-    """max(0, 1 - y s)^2, of labels y = -1 or 1; 0 where y is 0, which is neither."""
-    return jnp.where(sign == 0, 0, jnp.square(jnp.maximum(1 - sign * scores, 0)))
-
-
-def signs(
-    boxes: Float[Array, "r 4"], true: Bool[Array, " r"], objects: Float[Array, "n 4"], of: Bool[Array, "n k"], negative: float
-) -> Float[Array, "r k"]:
-    """What regions are to the machine of each class (section 2.3): 1 a true box of it, -1 far from all of them, else 0.
-
-    Args:
-        boxes: the regions.
-        true: which of them are true boxes.
-        objects: true boxes of the image.
-        of: of which class each is; no class, where the row is no object.
-        negative: IoU below which a region is far.
-    """
-    overlap = jnp.where(of[None], iou(boxes, objects)[..., None], 0).max(1)
-    return jnp.where(true[:, None] & (overlap > 1 - 1e-4), 1.0, jnp.where(overlap < negative, -1.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -255,6 +223,12 @@ class Learner:
         found: Any = self.model.apply({"params": params["model"]}, crops, method="describe")
         return found
 
+    def described_all(self, params: Tree, image: Array, boxes: Float[Array, "p 4"]) -> Float[Array, "p d"]:
+        """Features of all proposals of an image, a few at a time, which bounds the memory."""
+        padded = jnp.pad(boxes, ((0, -len(boxes) % CHUNK), (0, 0))).reshape(-1, CHUNK, 4)
+        found = jax.lax.map(lambda some: self.described(params, self.regions(image[None], some[None])), padded)
+        return found.reshape(-1, found.shape[-1])[: len(boxes)]
+
     def deltas(self, params: Tree, described: Array) -> Array:
         """The regression for every class, [..., K, 4]."""
         found = described @ params["boxes"]["kernel"] + params["boxes"]["bias"]
@@ -269,7 +243,7 @@ class Learner:
 
     def find(self, params: Tree, image: Array, proposed: Array, there: Array) -> dict[str, Array]:
         """What is on one image: boxes [M, 4] in fractions, scores 1 / (1 + exp(-2 s)) of machines' s, labels, mask."""
-        described = self.described(params, self.regions(image[None], proposed[None]))
+        described = self.described_all(params, image, proposed)
         scores = described @ params["machines"]["kernel"] + params["machines"]["bias"]
         likely = jnp.where(there[:, None], jax.nn.sigmoid(2 * scores), 0)
         wide = jnp.broadcast_to(proposed[:, None], (*scores.shape, 4))
@@ -313,7 +287,9 @@ class Learner:
         """The phases; of histograms the second alone."""
         first = round(steps * self.settings.finetuned) if self.model.learned else 0
         linear = ConfigDict({"name": "adam", "learning_rate": self.settings.rate, "schedule": {"name": "cosine"}})
-        objectives = {"machines": Objective(self.fit, ("machines", "boxes"), optimizers.build(linear, max(steps - first, 1)))}
+        objectives = {
+            "machines": Objective(self.fit, ("machines", "boxes"), optimizers.build(linear, max(steps - first, 1)), True)
+        }
         metrics = {**dict.fromkeys(PRECISIONS, HIGHER), "proposal_recall": HIGHER}
         evaluators = {"detect": Evaluator(self.detect, metrics, self.finish, every=0)}
         phases = [Phase(steps - first, ("machines",))] if steps > first else []

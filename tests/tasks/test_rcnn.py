@@ -17,7 +17,8 @@ from dl.errors import UserError
 from dl.models.rcnn import RCNN
 from dl.task import divided
 from dl.tasks import rcnn
-from dl.tasks.rcnn import Drawn, Learner, Settings, Truth, hinge, signs, warped
+from dl.tasks.rcnn import Drawn, Learner, Settings, Truth
+from dl.tasks.rcnn_losses import hinge, signs, warped
 
 
 def test_a_region_is_warped_with_what_is_around_it():

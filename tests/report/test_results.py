@@ -155,7 +155,7 @@ def test_a_command_with_another_model_by_flag_gives_its_configuration():
     assert (found.optimizer.name, found.optimizer.b1) == ("adam", 0.5)
 
 
-def test_of_the_kept_results_all_hold_but_those_that_are_known():
+def test_all_kept_results_hold():
     if provenance.commit() == provenance.UNKNOWN:
         pytest.skip("needs the repository's history")
     assert not list(reproduce.check(REPOSITORY / "docs"))

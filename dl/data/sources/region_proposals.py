@@ -22,6 +22,7 @@ from dl.data.streaming import processors
 from dl.dataset import Arrays, Dataset, Feature, Kind, Source
 from dl.errors import UserError
 
+OF = {"name": "", "path": "", "images": "", "classes": "", "empty": "error", "variant": ""}  # settings that a flag may give
 FEW = 64  # images for which no processes are started
 KEPT = "region_proposals"
 
@@ -98,6 +99,4 @@ def _found(images: np.ndarray, search: Settings) -> list[np.ndarray]:
 
 PUBLIC = {KEPT: load_region_proposals}
 KNOWN = {KEPT: functools.partial(load_region_proposals, known=True)}
-SETTINGS: Mapping[str, Mapping[str, object]] = {
-    KEPT: {"of": {"name": ""}, "proposals": Settings()._asdict(), "memory_limit": 2 * 2**30}
-}
+SETTINGS: Mapping[str, Mapping[str, object]] = {KEPT: {"of": OF, "proposals": Settings()._asdict(), "memory_limit": 2 * 2**30}}

@@ -8,6 +8,7 @@
     python -m experiments.generate --workdir=runs/faces --samples=100 --out=faces.html
     python -m experiments.generate --workdir=runs/faces --interpolate=3-17,5-8 --out=between.png
     python -m experiments.generate --workdir=runs/faces --arithmetic="3,8,12 - 1,5,9 + 2,4,7" --out=arithmetic.png
+    python -m experiments.generate --workdir=runs/faces --attributes=dark_hair,light_mouth --out=attributes.html
 
 Text is printed. `--out` writes a page with all that was made (images with their numbers), or, where it ends in .txt, the
 text alone, or, where it ends in .png, the grid of images alone. The same flags and seed make the same, so that a sample keeps
@@ -30,7 +31,7 @@ FLAGS = flags.FLAGS
 TEXT = ("prompt", "length", "temperature", "top_k")
 TRANSLATIONS = ("file", "beam", "attention")
 CAPTIONS = ("images",)
-IMAGES = ("labels", "interpolate", "way", "arithmetic")
+IMAGES = ("labels", "interpolate", "way", "arithmetic", "attributes")
 SETTINGS = ("samples", *TEXT, *TRANSLATIONS, *CAPTIONS, *IMAGES)
 
 
@@ -133,4 +134,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("interpolate", None, "Images: a row from one sample to another for each pair, such as 0-5,7-2.")
     flags.DEFINE_enum("way", None, ["slerp", "lerp"], "Images: --interpolate along the sphere (the default) or straight.")
     flags.DEFINE_string("arithmetic", None, "Images: groups of samples, such as '3,8,12 - 1,5,9 + 2,4,7'.")
+    flags.DEFINE_string("attributes", None, "Images: an arithmetic of two that are measured, such as dark_hair,light_mouth.")
     program.run(main)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from dl import registry
+from dl import config_file, registry
 from dl.config import base
 from dl.errors import UserError
 from dl.interop import classifier, own, published, weights
@@ -19,7 +19,7 @@ from dl.training.assembly import assemble
 from dl.training.loop import train
 from dl.training.progress import Progress
 from dl.training.workdir import open_for_writing, write_json
-from experiments import config_file, convert, predict, search
+from experiments import convert, predict, search
 from tests.conftest import REPOSITORY
 from tests.interop.random_variables import random_variables
 from tests.pytorch import draw, recorded

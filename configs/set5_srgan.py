@@ -43,7 +43,7 @@ def smoke(config: ConfigDict) -> None:
     """Seconds, on the two photographs of scikit-learn, with features that nobody trained."""
     config.update(steps=8, batch_size=8, steps_per_dispatch=2, log_every=2, eval_every=4, checkpoint_every=2)
     config.dataset.update(name="photographs", shrink=4, patch=32)
-    config.dataset.splits.set14 = "test[:1]"
+    config.dataset.splits = ConfigDict({"train": "train", "test": "test"})
     config.model.update(width=4, blocks=1, direct=True, discriminator_width=2, discriminator_stages=1, dense=8)
     config.task.update(phases=(0.5, 0.25, 0.25), features="", feature_layer="conv1")
 

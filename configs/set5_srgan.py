@@ -36,7 +36,8 @@ def quick(config: ConfigDict) -> None:
     config.update(steps=12_000, steps_per_dispatch=5, log_every=100, eval_every=4000, checkpoint_every=500)
     config.model.update(width=32, blocks=8, norm=False, direct=True, skip=True, discriminator_width=16, dense=128)
     config.task.update(phases=(8 / 12, 3 / 12, 1 / 12))
-    config.optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-3, "schedule": {"name": "cosine", "final": 0.01}})
+    config.optimizer = ConfigDict({"name": "adam", "learning_rate": 5e-4, "schedule": {"name": "warmup_cosine"}})
+    config.optimizer.schedule.update(warmup_steps=0.02, final=0.01)
 
 
 def smoke(config: ConfigDict) -> None:

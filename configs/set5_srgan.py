@@ -26,7 +26,7 @@ def get_config(variant: str = "") -> ConfigDict:
     phases = (10 / 12, 1 / 12, 1 / 12)
     config.task = ConfigDict({"name": "super_resolution", "colour": "rgb", "phases": phases, "features": WEIGHTS})
     config.task.update(perceptual=1.0, adversarial=1e-3, pixel=0.0, game_optimizer={"learning_rate": 1e-4})
-    config.optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-4})
+    config.optimizer.update(name="adam", learning_rate=1e-4)
     config.reference.update(metric="test/psnr", value=29.40, source="Ledig et al. 2017, table 2")
     return vary(config, VARIANTS, variant)
 
@@ -36,8 +36,8 @@ def quick(config: ConfigDict) -> None:
     config.update(steps=12_000, steps_per_dispatch=5, log_every=100, eval_every=4000, checkpoint_every=500)
     config.model.update(width=32, blocks=8, norm=False, direct=True, skip=True, discriminator_width=16, dense=128)
     config.task.update(phases=(8 / 12, 3 / 12, 1 / 12))
-    config.optimizer = ConfigDict({"name": "adam", "learning_rate": 5e-4, "schedule": {"name": "warmup_cosine"}})
-    config.optimizer.schedule.update(warmup_steps=0.02, final=0.01)
+    config.optimizer.learning_rate = 5e-4
+    config.optimizer.schedule = ConfigDict({"name": "warmup_cosine", "warmup_steps": 0.02, "final": 0.01})
 
 
 def smoke(config: ConfigDict) -> None:

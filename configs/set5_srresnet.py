@@ -20,7 +20,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.dataset.update(name="super_resolution", splits=splits, batches="patches", scale=4, patch=96, symmetries=True)
     config.model = ConfigDict({"name": "srresnet", "width": 64, "blocks": 16, "norm": True, "direct": False, "skip": False})
     config.task = ConfigDict({"name": "super_resolution", "colour": "rgb"})
-    config.optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-4})
+    config.optimizer.update(name="adam", learning_rate=1e-4)
     config.reference.update(metric="test/psnr", value=32.05, source="Ledig et al. 2017, table 2")
     return vary(config, VARIANTS, variant)
 
@@ -30,8 +30,8 @@ def quick(config: ConfigDict) -> None:
     config.update(steps=14_000, batch_size=16, steps_per_dispatch=10, log_every=100, eval_every=4000, checkpoint_every=500)
     config.model.update(width=48, blocks=10, norm=False, direct=True, skip=True)
     config.task.colour = "luminance"
-    config.optimizer = ConfigDict({"name": "adam", "learning_rate": 5e-4, "schedule": {"name": "warmup_cosine"}})
-    config.optimizer.schedule.update(warmup_steps=0.02, final=0.01)
+    config.optimizer.learning_rate = 5e-4
+    config.optimizer.schedule = ConfigDict({"name": "warmup_cosine", "warmup_steps": 0.02, "final": 0.01})
 
 
 def smoke(config: ConfigDict) -> None:

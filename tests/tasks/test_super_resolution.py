@@ -165,6 +165,7 @@ def test_a_net_learns_to_be_better_than_bicubic_interpolation():
     [
         ({"task": {"colour": "green"}}, "colour"),
         ({"task": {"phases": (0.5, 0.0, 0.0)}}, "three shares of the steps"),
+        ({"task": {"phases": (0.5, 0.0, 0.5)}}, "no game"),
         ({"task": {"phases": (0.5, 0.5, 0.0)}}, "no adversary"),
         ({"task": {"border": -1}}, "must not be negative"),
         ({"model": {"name": "mlp"}}, "does not enlarge"),

@@ -32,9 +32,9 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def quick(config: ConfigDict) -> None:
-    """For two cores: narrower nets, 8,000 steps of squared error and 4,000 of the game: about two hours."""
+    """For two cores: smaller nets, 8,000 steps of squared error and 4,000 of the game: about two hours."""
     config.update(steps=12_000, steps_per_dispatch=5, log_every=100, eval_every=4000, checkpoint_every=500)
-    config.model.update(width=32, blocks=8, norm=False, direct=True, skip=True, discriminator_width=16, dense=128)
+    config.model.update(blocks=4, norm=False, direct=True, skip=True, discriminator_width=16, dense=128)
     config.task.update(phases=(8 / 12, 3 / 12, 1 / 12))
     config.optimizer.learning_rate = 5e-4
     config.optimizer.schedule = ConfigDict({"name": "warmup_cosine", "warmup_steps": 0.02, "final": 0.01})

@@ -36,6 +36,9 @@ QUICK = {
     "inspect": ["--ascent_steps=2", "--attacked=8", "--pgd_steps=2"],
 }
 NOT_RUN = {
+    "python -m experiments.train --config=configs/set5_srresnet.py:quick --workdir=runs/own "
+    "--config.dataset.name=folder_super_resolution --config.dataset.path=photographs "
+    "--config.dataset.splits.set14=validation": "tests/data/test_super_resolution.py",
     "python -m experiments.train --config=configs/set5_srresnet.py:quick --workdir=runs/more --manual_dir=archives "
     "--config.dataset.images=photographs": "tests/data/test_super_resolution.py",
     "python -m experiments.reproduce --run=mnist_logistic,mnist_mlp:quick --manual_dir=archives": "trains for hours",

@@ -271,6 +271,8 @@ def _phases(settings: Settings, steps: int) -> tuple[int, int, int]:
         raise UserError("task.border and the weights of the losses must not be negative.")
     if min(settings.phases) < 0 or abs(sum(settings.phases) - 1) > 1e-6:
         raise UserError(f"task.phases={settings.phases} must be three shares of the steps that add up to 1.")
+    if settings.phases[2] and not settings.phases[1]:
+        raise UserError(f"task.phases={settings.phases} has the end of a game and no game: give the second phase a share too.")
     first, second = (round(share * steps) for share in settings.phases[:2])
     return first, second, steps - first - second
 

@@ -42,7 +42,7 @@ def test_places_of_a_worked_example():
 
 @pytest.mark.parametrize("dilation", [2, 4])
 def test_atrous_convolution(dilation):
-    x, kernel, pair = uniform("x", (2, 9, 7, 16)), uniform("kernel", (3, 3, 16, 6)), (dilation, dilation)
+    x, kernel, pair = *map(jnp.asarray, (uniform("x", (2, 9, 7, 16)), uniform("kernel", (3, 3, 16, 6)))), (dilation, dilation)
     ours = with_gradients(lambda x, kernel: convolve(x, kernel, padding=dilation, dilation=pair), x, kernel)
     check(ours, recorded.arrays("segmentation", f"dilated {dilation}"))
     with stock_operations():
@@ -50,7 +50,7 @@ def test_atrous_convolution(dilation):
 
 
 def test_the_bilinear_kernel_interpolates():
-    x = uniform("x", (1, 4, 5, 3))
+    x = jnp.asarray(uniform("x", (1, 4, 5, 3)))
     kernel = bilinear_kernel(jax.random.key(0), (4, 4, 3, 3))
     np.testing.assert_allclose(kernel[:, :, 0, 0], np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16)
     ours, wanted = convolve_transposed(x, kernel, 2), resized(x, (8, 10))
@@ -58,7 +58,7 @@ def test_the_bilinear_kernel_interpolates():
 
 
 def test_images_are_padded_by_their_rims_and_cut_out_again():
-    x = uniform("x", (2, 5, 8, 3))
+    x = jnp.asarray(uniform("x", (2, 5, 8, 3)))
     padded, window = padded_to(x, 4)
     assert padded.shape == (2, 8, 8, 3) and window == ((1, 6), (0, 8))
     np.testing.assert_array_equal(cut(padded, window), x)

@@ -18,7 +18,7 @@ from tests.pytorch.draw import uniform
 def test_bilinear(case):
     before, _, after = case.removeprefix("bilinear ").partition(" to ")
     sides, size = (tuple(map(int, text.split("x"))) for text in (before, after))
-    ours = with_gradients(lambda x: resized(x, size), uniform("x", (2, *sides, 3)))
+    ours = with_gradients(lambda x: resized(x, size), uniform("x", (1, *sides, 2)))
     check(ours, recorded.arrays("segmentation", case))
 
 
@@ -27,7 +27,7 @@ def test_unpooling():
         maxima, places = pool_with_places(x)
         return unpool(maxima * maxima + 1, places)
 
-    check(with_gradients(function, uniform("x", (2, 6, 8, 5))), recorded.arrays("segmentation", "unpooled"))
+    check(with_gradients(function, uniform("x", (1, 6, 8, 3))), recorded.arrays("segmentation", "unpooled"))
 
 
 def test_places_of_a_worked_example():
@@ -40,9 +40,9 @@ def test_places_of_a_worked_example():
     assert first.item() == 0
 
 
-@pytest.mark.parametrize("dilation", [2, 4])
+@pytest.mark.parametrize("dilation", [2, 3])
 def test_atrous_convolution(dilation):
-    x, kernel, pair = *map(jnp.asarray, (uniform("x", (2, 9, 7, 16)), uniform("kernel", (3, 3, 16, 6)))), (dilation, dilation)
+    x, kernel, pair = *map(jnp.asarray, (uniform("x", (1, 9, 7, 16)), uniform("kernel", (3, 3, 16, 2)))), (dilation, dilation)
     ours = with_gradients(lambda x, kernel: convolve(x, kernel, padding=dilation, dilation=pair), x, kernel)
     check(ours, recorded.arrays("segmentation", f"dilated {dilation}"))
     with stock_operations():

@@ -82,7 +82,7 @@ def test_scores_are_of_the_size_of_the_image(name):
 
 def test_a_score_of_the_first_u_net_looks_at_the_pixels_around_it():
     """The middle of what the score of a pixel depends on is that pixel, to half of the coarsest map's stride."""
-    model, x = UNet(2, (4, 8), norm=False, padded=False), jax.random.uniform(jax.random.key(1), (1, 40, 40, 1))
+    model, x = UNet(2, (8, 8), norm=False, padded=False), jax.random.uniform(jax.random.key(1), (1, 40, 40, 1))
     place = (21, 18)
 
     @jax.jit

@@ -1,6 +1,7 @@
 """Segmentation: the loss beside PyTorch's, class weights, learning, weights to start from, and one's own images."""
 
 import re
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -14,7 +15,9 @@ from PIL import Image
 
 from configs import camvid_unet
 from dl.config import base
+from dl.data import pipeline
 from dl.data.load import load
+from dl.dataset import Resources, column_of
 from dl.errors import UserError
 from dl.evaluation import dense_crf
 from dl.generation import segmentation as generation
@@ -93,10 +96,10 @@ def test_class_weights_are_of_the_training_split():
 
 
 def _resources(made):
-    from dl.dataset import Resources, column_of
-
-    source = load(made.dataset).splits["train"]
-    return Resources(load(made.dataset).info, lambda n: source.gather(np.arange(n)), None, lambda name: column_of(source, name))
+    data = load(made.dataset)
+    source = data.splits["train"]
+    first = partial(pipeline.first_examples, made.dataset.to_dict(), data.info.features, source)
+    return Resources(data.info, first, None, partial(column_of, source))
 
 
 def test_a_small_u_net_learns_drawn_shapes():

@@ -27,14 +27,14 @@ COPIED = (
     "deploy",
     "docs",
 )
-FIRST = ("python_api", "own_data", "architecture", "data", "clusters", "experiments", "results", "gallery")
+FIRST = ("python_api", "own_data", "notebooks/README", "architecture", "data", "clusters", "experiments", "results", "gallery")
 CONFIGURATION = """
 project = "dl-canon"
 extensions = ["myst_parser"]
 html_theme = "furo"
 html_title = "The deep learning canon"
 myst_heading_anchors = 4
-exclude_patterns = ["deploy", "configs", "docs/notebooks"]
+exclude_patterns = ["deploy", "configs"]
 html_show_sourcelink = False
 html_copy_source = False
 """
@@ -90,7 +90,7 @@ def front(source: Path, rooms: list[str]) -> str:
     introduction = (source / "README.md").read_text().partition("## Running")[0]
     introduction = re.sub(r"\]\((?!https?:|#)([^)]+)\)", r"](\1)", introduction)
     introduction = re.sub(r"\]\(#([^)]+)\)", r"](README.md#\1)", introduction)
-    pages = sorted(path.stem for path in (source / "docs").glob("*.md"))
+    pages = sorted(path.relative_to(source / "docs").with_suffix("").as_posix() for path in (source / "docs").rglob("*.md"))
     first = [name for name in FIRST if name in pages]
     chapters = [name for name in pages if name not in first]
     parts = [

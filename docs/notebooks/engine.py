@@ -51,9 +51,8 @@ for number, phase in enumerate(task.phases):
     step = dl.make_step(task, phase=number)
     for _ in range(phase.steps):
         state, metrics = step(state, batch)
-    print(
-        f"after phase {number}: x {float(state.params['x']):+.3f}, y {float(state.params['y']):+.3f}, f {float(metrics['f']):+.3f}"
-    )
+    x, y, f = (float(value) for value in (state.params["x"], state.params["y"], metrics["f"]))
+    print(f"after phase {number}: x {x:+.3f}, y {y:+.3f}, f {f:+.3f}")
 
 # %% [markdown]
 # With y at 1, x goes to -1/2, where f is lowest; then both go to the saddle at (0, 0). The engine adds metrics of its

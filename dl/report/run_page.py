@@ -164,8 +164,8 @@ def _against(run: Run) -> str:
 def _final(run: Run) -> str:
     """All final numbers, a row for each metric, and the reference beside the one that it is about."""
     reference, splits = run.reference, dict(run.final)
-    if reference and not splits:
-        splits[reference.split] = {}
+    if reference:
+        splits.setdefault(reference.split, {})
     metrics = list(dict.fromkeys(name for found in splits.values() for name in found))
     header = ["Metric", *map(escape, splits)] + (["Reference", "Verdict", "Source"] if reference else [])
     body = []

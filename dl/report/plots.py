@@ -18,6 +18,7 @@ from dl.report.style import colour
 WIDTH, HEIGHT = 370, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 6, 34  # margins
 BINS = 250  # a line of more than twice as many points keeps the extremes of so many bins
+STRIPS = 50  # places where the pointer is told values, at most
 THIN = 5  # replicas are drawn one by one up to so many
 
 
@@ -73,7 +74,30 @@ def plot(
     body = "".join(_draw(line, x_axis, y_axis) for line in lines)
     at = _x(x_axis, np.array(marks, float)).tolist()
     ruled = "".join(f'<path class="mark" d="M{x:.1f} 0V{HEIGHT - TOP - BOTTOM}"/>' for x in at)
-    return _figure(title, subtitle, _legend(lines), _svg(title, x_axis, y_axis, ruled + body, x_title, y_title))
+    pointed = _pointed(lines, x_axis, x_title.partition(" ")[0])
+    return _figure(title, subtitle, _legend(lines), _svg(title, x_axis, y_axis, ruled + body + pointed, x_title, y_title))
+
+
+def _pointed(lines: Sequence[Line], x_axis: axis.Axis, what: str) -> str:
+    """Upright strips over the plot, each of which tells the values of the lines there when the pointer rests on it."""
+    places = np.unique(np.concatenate([line.x[np.isfinite(line.y)] for line in lines]).astype(float))
+    if len(places) < 2:
+        return ""
+    places = places[np.unique(np.linspace(0, len(places) - 1, STRIPS).round().astype(int))]
+    at, height = _x(x_axis, places), HEIGHT - TOP - BOTTOM
+    edges = np.concatenate([at[:1] - 4, (at[1:] + at[:-1]) / 2, at[-1:] + 4])
+    out = ""
+    for place, middle, left, right in zip(places, at, edges, edges[1:], strict=False):
+        values = []
+        for line in lines:
+            nearest = int(np.abs(line.x - place).argmin())
+            near = len(places) < STRIPS and line.x[nearest] != place  # it has no value here
+            if not near and np.isfinite(line.y[nearest]):
+                values.append(f"{line.name} {axis.number(float(line.y[nearest]))}")
+        told = escape(", ".join([f"{what} {axis.number(float(place))}".strip(), *values]))
+        strip = f'<rect x="{left:.1f}" y="0" width="{right - left:.1f}" height="{height}"/>'
+        out += f'<g class="at">{strip}<path d="M{middle:.1f} 0V{height}"/><title>{told}</title></g>'
+    return out
 
 
 def curves(artifact: Curves, title: str, subtitle: str = "") -> str:

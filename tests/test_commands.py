@@ -71,6 +71,7 @@ RUNS = {
     "runs/vectors": "imdb_skipgram",
     "runs/multi30k": "multi30k_attention",
     "runs/fsdd_digits": "fsdd_digits",
+    "runs/bccd": "bccd_faster_rcnn",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

@@ -8,7 +8,7 @@ weights (`squeezenet_imagenet/` in --manual_dir); `:scratch` shows what they are
     python -m experiments.train --config=configs/bccd_faster_rcnn.py --workdir=runs/mine \
         --config.dataset.name=coco --config.dataset.path=boxes.json --config.dataset.images=photographs
     python -m experiments.train --config=configs/bccd_faster_rcnn.py --workdir=runs/mine \
-        --config.dataset.name=voc --config.dataset.path=DIR
+        --config.dataset.name=voc --config.dataset.path=my_voc
 
 A GPU; on two cores `:quick`, at half the size, about an hour.
 """

@@ -81,6 +81,7 @@ RUNS = {
     "runs/fsdd_digits": "fsdd_digits",
     "runs/flickr8k": "flickr8k_captions",
     "runs/camvid_unet": "camvid_unet",
+    "runs/bccd": "bccd_faster_rcnn",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

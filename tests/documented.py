@@ -81,8 +81,19 @@ def make_desk(folder: Path, archives: Path | None) -> None:
         pixels = rng.integers(0, 256, (side, side, channels), np.uint8)
         Image.fromarray(pixels.squeeze()).save(folder / name)
 
-    for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg"):
+    for name in (
+        "photo.jpg",
+        "scan.png",
+        "cat.png",
+        "painting.jpg",
+        "a.jpg",
+        "b.jpg",
+        "portrait.jpg",
+        "word1.png",
+        "word2.jpg",
+    ):
         image(name)
+    image("street.jpg", side=64)
     image("digit.png", channels=1, side=8)
     for name in ("portrait_map.png", "doodle.png"):
         pixels = np.zeros((32, 32, 3), np.uint8)

@@ -49,7 +49,7 @@ HERE = [  # those that run in this process: the program, and what tells the comm
     ("convert", "--to=resnet20.safetensors"),
     ("convert", "--to=resnet20.pth"),
     ("search", "--workdir=runs/"),
-    ("transcribe", "--workdir=runs/"),
+    ("transcribe", "--workdir=runs/fsdd"),
     ("report", "--workdir=runs/"),
     ("similar", "--vectors="),
 ]
@@ -71,6 +71,10 @@ RUNS = {
     "runs/vectors": "imdb_skipgram",
     "runs/multi30k": "multi30k_attention",
     "runs/fsdd_digits": "fsdd_digits",
+    "runs/iiit5k": "iiit5k_crnn",
+    "runs/iiit5k_crnn": "iiit5k_crnn",
+    "runs/scenes": "scenes_east",
+    "runs/scenes_east": "scenes_east",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

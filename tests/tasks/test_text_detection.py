@@ -11,7 +11,6 @@ from dl.evaluation.turned_boxes import overlaps
 from dl.models.east import EAST
 from dl.tasks.text_detection import box_loss, boxes_of, score_loss, targets
 
-
 SHAPE = (24, 24)
 maps_of = jax.jit(lambda words, count: targets(words, count, SHAPE, 4, 0.3))
 

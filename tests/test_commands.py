@@ -56,7 +56,7 @@ HERE = [  # those that run in this process: the program, and what tells the comm
     ("convert", "--to=resnet20.safetensors"),
     ("convert", "--to=resnet20.pth"),
     ("search", "--workdir=runs/"),
-    ("transcribe", "--workdir=runs/"),
+    ("transcribe", "--workdir=runs/fsdd"),
     ("report", "--workdir=runs/"),
     ("similar", "--vectors="),
 ]
@@ -82,6 +82,10 @@ RUNS = {
     "runs/flickr8k": "flickr8k_captions",
     "runs/camvid_unet": "camvid_unet",
     "runs/bccd": "bccd_faster_rcnn",
+    "runs/iiit5k": "iiit5k_crnn",
+    "runs/iiit5k_crnn": "iiit5k_crnn",
+    "runs/scenes": "scenes_east",
+    "runs/scenes_east": "scenes_east",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

@@ -74,7 +74,7 @@ def _with_proposals(source: Source, search: Settings, keep: Path, name: str) -> 
 
 def _kept(images: np.ndarray, search: Settings, folder: Path) -> Ragged:
     """The proposals of images, from a file if they were found before."""
-    digest = hashlib.sha256(repr(search).encode() + np.ascontiguousarray(images)).hexdigest()
+    digest = hashlib.sha256(repr(search).encode() + np.ascontiguousarray(images).tobytes()).hexdigest()
     path = folder / f"{digest[:32]}.npz"
     with contextlib.suppress(OSError, ValueError, KeyError), np.load(path, allow_pickle=False) as file:
         if len(file["offsets"]) == len(images) + 1:

@@ -15,9 +15,10 @@ from absl import flags
 from absl.testing import flagsaver
 from ml_collections import config_flags
 
+from dl import config_file
 from dl.interop import classifier, published
 from dl.training.explain import assemble_known
-from experiments import config_file, program
+from experiments import program
 from experiments.train import train
 from tests.conftest import REPOSITORY
 from tests.documented import Command, documented, make_desk
@@ -45,6 +46,7 @@ NOT_RUN = {
     "python -m experiments.hybrid_speech --workdir=runs/fsdd_hybrid": "tests/generation/test_speech.py",
     "python -m experiments.reproduce --check": "tests/test_docs.py; and git's history",
 }
+NOT_RUN |= {c.text: "tests/experiments/test_submit.py" for c in COMMANDS if c.program == "submit"}
 HERE = [  # those that run in this process: the program, and what tells the command of a run
     ("explain", "configs/"),
     ("evaluate", "--workdir=runs/mnist"),
@@ -77,6 +79,8 @@ RUNS = {
     "runs/vectors": "imdb_skipgram",
     "runs/multi30k": "multi30k_attention",
     "runs/fsdd_digits": "fsdd_digits",
+    "runs/flickr8k": "flickr8k_captions",
+    "runs/camvid_unet": "camvid_unet",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

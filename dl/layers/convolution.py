@@ -70,6 +70,8 @@ def convolve(
         if whole and inputs >= DEEP and features >= WIDE:
             return _in_blocks(x, kernel, stride, pads)
         return _in_parts(x, kernel, strides, pads)
+    if backend.prefers_matmul() and groups == 1 and strides == (1, 1) and kernel.shape[2] >= DEEP:
+        return _in_shifts(x, kernel, pads, dilation)
     return _stock(x, kernel, strides, pads, dilation, groups)
 
 
@@ -182,6 +184,16 @@ def _in_blocks(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
     shifted = [(x[:, a : a + height, b : b + width], kernel[a, b]) for a in range(down) for b in range(right)]
     y = functools.reduce(jnp.add, [part.reshape(-1, depth) @ block for part, block in shifted])
     return y.reshape(-1, height, width, features)
+
+
+def _in_shifts(x: Array, kernel: Array, pads: Pads, dilation: tuple[int, int]) -> Array:
+    """A dilated ("atrous") convolution: one product of a shifted image for each element of the kernel."""
+    rows, columns, inputs, features = kernel.shape
+    height, width = (n + sum(p) - (k - 1) * d for n, p, k, d in zip(x.shape[1:3], pads, (rows, columns), dilation, strict=True))
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)))
+    places = [(a, b, a * dilation[0], b * dilation[1]) for a in range(rows) for b in range(columns)]
+    shifted = (x[:, top : top + height, left : left + width].reshape(-1, inputs) @ kernel[a, b] for a, b, top, left in places)
+    return functools.reduce(jnp.add, shifted).reshape(-1, height, width, features)
 
 
 def _patches_matmul(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads, out: tuple[int, int], tile: int) -> Array:

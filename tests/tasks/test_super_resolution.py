@@ -169,7 +169,7 @@ def test_a_net_learns_to_be_better_than_bicubic_interpolation():
         ({"task": {"phases": (0.5, 0.5, 0.0)}}, "no adversary"),
         ({"task": {"border": -1}}, "must not be negative"),
         ({"model": {"name": "mlp"}}, "does not enlarge"),
-        ({"task": {"border": 40}}, "has 80x104 pixels; to be measured it needs 91"),
+        ({"task": {"border": 40}}, "has 76x80 pixels; to be measured it needs 91"),
         ({"dataset": {"size": (64, 64)}}, "keep their sizes"),
     ],
 )

@@ -110,7 +110,7 @@ def _x_title(run: Run) -> str:
 def facts(run: Run, alike: bool = True) -> str:
     """The figures that are looked for first, as cards; what was reached only where the replicas are `alike`."""
     cards = []
-    best = _headline(run)
+    best = headline(run)
     if best and alike:
         split, metric, value = best
         known = run.metric(metric)
@@ -134,7 +134,7 @@ def facts(run: Run, alike: bool = True) -> str:
     return f'<div class="facts">{"".join(cards)}</div>'
 
 
-def _headline(run: Run) -> tuple[str, str, Any] | None:
+def headline(run: Run) -> tuple[str, str, Any] | None:
     """The metric that the experiment is about.
 
     That is the one of its reference, or that its config names although the reference is of other data; or by which the best

@@ -49,7 +49,7 @@ def worst_mistakes(labels: np.ndarray, predictions: np.ndarray, badness: np.ndar
 
 
 def beside_guessing(confusion: np.ndarray) -> Table:
-    """The error of a predictor that has learned nothing, beside that of the confusion matrix [C, C] (rows are the true classes).
+    """The error of a predictor that has learned nothing, beside that of a confusion matrix [C, C] (rows: true classes).
 
     Always saying the most frequent class is wrong on the share of all others; an error near it is no learning.
     """

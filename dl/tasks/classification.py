@@ -237,7 +237,7 @@ class Classification:
 
 
 def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Artifact]:
-    """Confusion matrix, a table of the classes, what guessing errs, the worst mistakes with their images, and the first layer's filters."""
+    """Confusion matrix, a table of the classes, what guessing errs, the worst mistakes as images, the first layer's filters."""
     out = evaluation.outputs
     names = info.class_names or tuple(str(c) for c in range(info.num_classes))
     label, prediction, probability = out["label"], out["prediction"], out["probability"]

@@ -83,6 +83,7 @@ def _pointed(lines: Sequence[Line], x_axis: axis.Axis, what: str) -> str:
     places = np.unique(np.concatenate([line.x[np.isfinite(line.y)] for line in lines]).astype(float))
     if len(places) < 2:
         return ""
+    far = (places[-1] - places[0]) / STRIPS if len(places) > STRIPS else 0.0  # a line without a value that near says nothing
     places = places[np.unique(np.linspace(0, len(places) - 1, STRIPS).round().astype(int))]
     at, height = _x(x_axis, places), HEIGHT - TOP - BOTTOM
     edges = np.concatenate([at[:1] - 4, (at[1:] + at[:-1]) / 2, at[-1:] + 4])
@@ -91,8 +92,7 @@ def _pointed(lines: Sequence[Line], x_axis: axis.Axis, what: str) -> str:
         values = []
         for line in lines:
             nearest = int(np.abs(line.x - place).argmin())
-            near = len(places) < STRIPS and line.x[nearest] != place  # it has no value here
-            if not near and np.isfinite(line.y[nearest]):
+            if abs(line.x[nearest] - place) <= far and np.isfinite(line.y[nearest]):
                 values.append(f"{line.name} {axis.number(float(line.y[nearest]))}")
         told = escape(", ".join([f"{what} {axis.number(float(place))}".strip(), *values]))
         strip = f'<rect x="{left:.1f}" y="0" width="{right - left:.1f}" height="{height}"/>'

@@ -155,10 +155,10 @@ def headline(run: Run) -> tuple[str, str, Any] | None:
 
 
 def _against(run: Run) -> str:
-    if not run.reference or not verdict(run):
+    if not run.reference:
         return ""
     value = described.percent(run.reference.known, run.reference.value) or number(run.reference.value)
-    return f", reference {value}: {verdict(run)}"
+    return f", reference {value}" + (f": {verdict(run)}" if verdict(run) else "")
 
 
 def _final(run: Run) -> str:

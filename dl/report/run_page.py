@@ -218,7 +218,7 @@ def _plots(series: Mapping[str, Mapping[str, Series]], marks: Sequence[float], x
                 hue = SPLITS.get(split, colour(3 + i)) if single else colour(i)
                 lines.append(plots.series_line(label, values, hue, dashed=not single and split == "train" and not one_split))
         log = False if name.endswith("_per_second") else None
-        figures += plots.plot(lines, words(name), x_title, log=log, marks=marks)
+        figures += plots.plot(lines, words(name), x_title, log=log, marks=marks, switch=True)
     return f'<div class="plots">{figures}</div>' if figures else ""
 
 

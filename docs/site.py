@@ -27,6 +27,7 @@ COPIED = (
     "deploy",
     "docs",
 )
+LEFT_OUT = ("__pycache__", "*.json", "site.py", "gallery.py")
 FIRST = ("python_api", "own_data", "notebooks/README", "architecture", "data", "clusters", "experiments", "results", "gallery")
 CONFIGURATION = """
 project = "dl-canon"
@@ -64,7 +65,9 @@ def gather(source: Path, wanted: list[str] | None = None) -> None:
     for name in COPIED:
         place = ROOT / name
         if place.is_dir():
-            shutil.copytree(place, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.json", "site.py"))
+            shutil.copytree(
+                place, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.json", "site.py", "gallery.py")
+            )
         else:
             shutil.copy(place, source / name)
     for page in source.rglob("*.md"):

@@ -110,7 +110,7 @@ def _x_title(run: Run) -> str:
 def facts(run: Run, alike: bool = True) -> str:
     """The figures that are looked for first, as cards; what was reached only where the replicas are `alike`."""
     cards = []
-    best = _headline(run)
+    best = headline(run)
     if best and alike:
         split, metric, value = best
         known = run.metric(metric)
@@ -134,7 +134,7 @@ def facts(run: Run, alike: bool = True) -> str:
     return f'<div class="facts">{"".join(cards)}</div>'
 
 
-def _headline(run: Run) -> tuple[str, str, Any] | None:
+def headline(run: Run) -> tuple[str, str, Any] | None:
     """The metric that the experiment is about.
 
     That is the one of its reference, or that its config names although the reference is of other data; or by which the best
@@ -155,10 +155,10 @@ def _headline(run: Run) -> tuple[str, str, Any] | None:
 
 
 def _against(run: Run) -> str:
-    if not run.reference or not verdict(run):
+    if not run.reference:
         return ""
     value = described.percent(run.reference.known, run.reference.value) or number(run.reference.value)
-    return f", reference {value}: {verdict(run)}"
+    return f", reference {value}" + (f": {verdict(run)}" if verdict(run) else "")
 
 
 def _final(run: Run) -> str:
@@ -218,7 +218,7 @@ def _plots(series: Mapping[str, Mapping[str, Series]], marks: Sequence[float], x
                 hue = SPLITS.get(split, colour(3 + i)) if single else colour(i)
                 lines.append(plots.series_line(label, values, hue, dashed=not single and split == "train" and not one_split))
         log = False if name.endswith("_per_second") else None
-        figures += plots.plot(lines, words(name), x_title, log=log, marks=marks)
+        figures += plots.plot(lines, words(name), x_title, log=log, marks=marks, switch=True)
     return f'<div class="plots">{figures}</div>' if figures else ""
 
 

@@ -1,4 +1,4 @@
-"""Weights of the classes in a loss, for data in which some classes are rare. Metrics of evaluations count examples all the same."""
+"""Weights of the classes in a loss, where some classes are rare. Metrics of evaluations count examples all the same."""
 
 import numpy as np
 from jaxtyping import Float, Int

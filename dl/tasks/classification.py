@@ -35,7 +35,7 @@ from dl.data import augmentation
 from dl.data.augmentation.geometry import with_masks
 from dl.dataset import ONE_IMAGE, Features, Info, Kind, Resources
 from dl.errors import UserError, unknown
-from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
+from dl.evaluation.classification import beside_guessing, class_report, confusion_matrix, worst_mistakes
 from dl.evaluation.filters import first_layer_filters
 from dl.metric import ERROR, LOWER
 from dl.models import build as models
@@ -237,13 +237,14 @@ class Classification:
 
 
 def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Artifact]:
-    """Confusion matrix, a table of the classes, the worst mistakes with their images, and the first layer's filters."""
+    """Confusion matrix, a table of the classes, what guessing errs, the worst mistakes as images, the first layer's filters."""
     out = evaluation.outputs
     names = info.class_names or tuple(str(c) for c in range(info.num_classes))
     label, prediction, probability = out["label"], out["prediction"], out["probability"]
     counts = confusion_matrix(label, prediction, len(names))
     shown: dict[str, Artifact] = {"confusion matrix": Matrix(counts, names, names, "actual", "predicted")}
     shown["classes"] = class_report(counts, names)
+    shown["beside guessing"] = beside_guessing(counts)
     worst = worst_mistakes(label, prediction, out["loss"], WORST)
     if len(worst):
         pixels = evaluation.examples(worst)["image"]

@@ -2,7 +2,7 @@
 # # Fine-tuning
 #
 # A net that was trained on one kind of images is a good start for another one of which there are few. Here: digits, and
-# thirty negatives of digits with their labels.
+# thirty-two negatives of digits with their labels.
 
 # %%
 import dl
@@ -20,12 +20,12 @@ digits = load_digits()
 inverted = (255 - digits.images * 255 / 16).astype(np.uint8)
 np.savez(
     "runs/notebooks/negatives.npz",
-    x_train=inverted[:30],
-    y_train=digits.target[:30],
+    x_train=inverted[:32],
+    y_train=digits.target[:32],
     x_test=inverted[1000:],
     y_test=digits.target[1000:],
 )
-few = {"dataset.name": "npz", "dataset.path": "runs/notebooks/negatives.npz", "batch_size": 30, **short}
+few = {"dataset.name": "npz", "dataset.path": "runs/notebooks/negatives.npz", "batch_size": 32, **short}
 
 # %% [markdown]
 # From scratch, and from the source's parameters (`task.weights`: the folder of a run, or published weights).
@@ -34,7 +34,7 @@ few = {"dataset.name": "npz", "dataset.path": "runs/notebooks/negatives.npz", "b
 
 # %%
 scratch = dl.train(dl.load_config("configs/digits_mlp.py", few), "runs/notebooks/scratch")
-started = {"task.weights": str(source.workdir), "task.reinitialise": "model/hidden1"}
+started = {"task.weights": str(source.workdir), "task.reinitialise": "model/dense1/.*"}
 tuned = dl.train(dl.load_config("configs/digits_mlp.py", {**few, **started}), "runs/notebooks/tuned")
 for name, run in (("scratch", scratch), ("fine-tuned", tuned)):
     print(f"{name}: test error {run.metrics['test']['error']['mean']:.2%}")

@@ -15,7 +15,7 @@ import soundfile
 from dl import report
 from dl.artifacts import Audio, Curves, Matrix, Scatter, Text
 from dl.errors import UserError
-from dl.report import artifacts, audio
+from dl.report import artifacts, audio, plots
 
 
 @pytest.fixture
@@ -290,3 +290,13 @@ def test_curves_tell_their_values_and_leave_out_what_says_nothing(page, make_run
     assert "<title>step 200, train 1.75</title>" in figures["loss"] and "step (100 are an epoch)" in figures["loss"]
     told = re.findall(r"<title>(.*?)</title>", figures["examples per second"])
     assert [text.partition(",")[0] for text in told] == ["step 200", "step 300", "step 400"]
+
+
+def test_the_scale_can_be_switched_where_that_shows_something_else():
+    def drawn(y, **settings):
+        return plots.plot([plots.Line("a", np.arange(4.0), np.array(y), "red")], "t", switch=True, **settings)
+
+    wide = drawn([1.0, 2.0, 30.0, 40.0], log=False)
+    assert wide.count("<svg viewBox") == 2 and "> logarithmic</label>" in wide
+    assert drawn([1.0, 2.0, 30.0, 40.0], log=True).count("> linear</label>") == 1
+    assert drawn([1.0, 2.0, 3.0, 4.0]).count("<svg viewBox") == drawn([-1.0, 2.0, 30.0, 40.0]).count("<svg viewBox") == 1

@@ -4,6 +4,7 @@
     python -m experiments.predict --weights=weights/resnet50 photo.jpg          a folder of experiments.convert
     python -m experiments.predict --workdir=runs/cifar10_resnet20 cat.png       a run
     python -m experiments.predict --workdir=runs/bccd --out=found cells.jpg          a run of detection
+    python -m experiments.predict --workdir=runs/camvid_unet street.jpg --out=seen              a run of segmentation
 
 Images are JPEG, PNG, PNM or BMP of any kind: 16 bits, CMYK, palettes, greys, transparency (over white), turned by their EXIF;
 `china` and `flower` are scikit-learn's photographs. As in the published evaluations, the shorter side becomes 256 pixels and a
@@ -71,6 +72,7 @@ def draw(show: Any, config: Any, workdir: Path, names: list[str]) -> None:
     """
     from dl.artifacts import Images
     from dl.data import image_files
+    from dl.generation import segmentation as label_maps
     from dl.report import montage
     from dl.training.restored import restore
 
@@ -80,6 +82,8 @@ def draw(show: Any, config: Any, workdir: Path, names: list[str]) -> None:
     for name, shown in zip(names, show(run.experiment, *run.replica(FLAGS.replica), images), strict=True):
         file = montage.save(folder / f"{Path(name).stem}.png", Images(shown.picture[None], columns=1))
         print(f"{name}: {file}")
+        if (labels := getattr(shown, "labels", None)) is not None:
+            print(f"  label map: {label_maps.save(folder / f'{Path(name).stem}_labels.png', labels)}")
         for line in shown.lines or ["  nothing"]:
             print(line)
 
@@ -136,10 +140,8 @@ if __name__ == "__main__":
     for module in (convert, program):  # so that --help tells of their flags, too
         flags.adopt_module_key_flags(module)
     flags.DEFINE_string("weights", None, "File of weights, or a folder of experiments.convert.")
-    flags.DEFINE_string("workdir", None, "Folder of a run that trained a classifier, or a detector of objects.")
-    flags.DEFINE_string(
-        "out", "", "Detection: folder for the images with what is on them; by default `predicted` in --workdir."
-    )
+    flags.DEFINE_string("workdir", None, "Folder of a run of a classifier, a detector or a segmentation.")
+    flags.DEFINE_string("out", "", "Folder for images with what is on them; by default `predicted` in --workdir.")
     flags.DEFINE_integer("top", 5, "How many classes to print.", lower_bound=1)
     flags.DEFINE_integer("side", None, "Of the square that is cut out of the middle, in pixels.", lower_bound=1)
     flags.DEFINE_bool("json", False, "Print JSON, one line per image.")

@@ -65,8 +65,9 @@ def commands(text: str) -> list[str]:
     """The commands in indented and fenced blocks and, those of python, in the prose; without remarks beside them."""
     joined = re.sub(r"\\\n\s*", "", text)
     blocks = re.findall(rf"^(?: {{4,}})({_BEGINS}.*)$", joined, re.MULTILINE)
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", joined, re.M | re.S)  # in pairs, so that the prose between two is none
     fenced = [
-        line.strip() for block in re.findall(r"^```(?:sh|bash)?\n(.*?)^```", joined, re.M | re.S) for line in block.splitlines()
+        line.strip() for kind, block in fences if kind in ("", "sh", "bash") for line in block.splitlines() if line.strip()
     ]
     inline = re.findall(r"`(python -m [^`]+)`", joined)
     return [re.split(r"\s{2,}|\s#", line)[0].strip() for line in (*blocks, *fenced, *inline)]
@@ -85,7 +86,15 @@ def make_desk(folder: Path, archives: Path | None) -> None:
 
     for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg"):
         image(name)
+    for number in range(12):  # by their names, number 8 is validation and number 9 test
+        image(f"photographs/{number}.png")
     image("digit.png", channels=1, side=8)
+    image("street.jpg")
+    for number in range(30):  # an image and its label map
+        image(f"my_masks/images/{number}.png")
+        (folder / "my_masks" / "labels").mkdir(exist_ok=True)
+        Image.fromarray(np.eye(32, dtype=np.uint8) * (number % 3)).save(folder / "my_masks" / "labels" / f"{number}.png")
+    (folder / "my_masks" / "classes.txt").write_text("sky\nroad\ncar\n")
     for name in ("portrait_map.png", "doodle.png"):
         pixels = np.zeros((32, 32, 3), np.uint8)
         pixels[:16] = 255
@@ -105,13 +114,20 @@ def make_desk(folder: Path, archives: Path | None) -> None:
             (folder / "pairs").mkdir(exist_ok=True)
             (folder / "pairs" / f"{name}.{language}").write_text(line * 40)
     opinions = (f"{('bad', 'good')[i % 2]}\t{('Dull', 'Great')[i % 2]} film, number {i}.\n" for i in range(60))
+    rows = "".join(f"is it {n}?\t{n % 2}\n" for n in range(40))
+    (folder / "questions.tsv").write_text("question\tanswer\n" + rows)
+    (folder / "articles.tsv").write_text("article\ttitle\n" + "".join(f"of {n} things\tabout {n}\n" for n in range(80)))
     (folder / "my.tsv").write_text("".join(opinions))
     (folder / "synset_words.txt").write_text("".join(f"n{i:08d} class {i}\n" for i in range(1000)))
+    for number in range(40):
+        image(f"photos/{number}.jpg")
+    lines = (f"{n // 2}.jpg\ta {('dog', 'cat')[n % 2]} in the {('park', 'snow')[n // 2 % 2]}\n" for n in range(80))
+    (folder / "captions.tsv").write_text("image\tcaption\n" + "".join(lines))
     (folder / "my_speech").mkdir()
     for number, name in enumerate(["a.wav", "b.flac", *(f"my_speech/{n}.wav" for n in range(20))]):
         soundfile.write(folder / name, 0.1 * np.random.default_rng(number).standard_normal(8000), 8000)
     (folder / "my_speech" / "transcripts.tsv").write_text("".join(f"{n}.wav\tabc {n % 2}\n" for n in range(20)))
-    for name in ("cells.jpg", "more_cells.png", *(f"photographs/{n}.jpg" for n in range(12))):
+    for name in ("cells.jpg", "more_cells.png", *(f"cells/{n}.jpg" for n in range(12))):
         image(name)
     write_boxes(folder)
     if archives:
@@ -120,8 +136,8 @@ def make_desk(folder: Path, archives: Path | None) -> None:
 
 
 def write_boxes(folder: Path) -> None:
-    """What is on the photographs, in COCO's JSON, and the same as VOC's XML beside copies of them in `my_voc`."""
-    files = sorted((folder / "photographs").iterdir())
+    """What is on the cells' images, in COCO's JSON, and the same as VOC's XML beside copies of them in `my_voc`."""
+    files = sorted((folder / "cells").iterdir())
     images = [{"id": i, "file_name": file.name, "width": 32, "height": 32} for i, file in enumerate(files)]
     boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [4, 4, 10 + i, 10], "iscrowd": 0} for i in range(len(files))]
     content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cell"}]}

@@ -34,6 +34,7 @@ LONG = {  # half a minute and more, of kinds of state that others have: left to 
     "fsdd_hybrid",
     "imagenet_vgg16",
     "mnist_conditional_dcgan",
+    "penn_fudan_mask_rcnn",
     "sst_kim_cnn",
     "sst_tree_lstm",
 }

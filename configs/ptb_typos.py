@@ -9,7 +9,10 @@ those of the test are always the same, and never seen in training. `accuracy` is
 one, `accuracy/edit_distance` the same by Levenshtein's distance.
 
 `contrastive`: the paper's loss, where the default compares the words of a batch by a softmax. The words of a text of one's own:
---config.dataset.name=words --config.dataset.path=my.txt.
+--config.dataset.name=words --config.dataset.path=my.txt. `titles`: which title belongs to an article, in a table of one's own
+with the columns `article` and `title`, and perhaps `split` (`train`, `validation`, `test`); the first 400 characters are read.
+
+    python -m experiments.train --config=configs/ptb_typos.py:titles --config.dataset.path=articles.tsv --workdir=runs/titles
 """
 
 from ml_collections import ConfigDict
@@ -37,6 +40,15 @@ def contrastive(config: ConfigDict) -> None:
     config.task.loss = "contrastive"
 
 
+def titles(config: ConfigDict) -> None:
+    """30 passes over a table of articles and their titles."""
+    config.update(epochs=30.0, batch_size=64)
+    config.dataset = base().dataset
+    config.dataset.update(name="table", path="", texts=("article", "title"), label="", level="character", lengths=(400,))
+    config.task.update(query="article", target="title", edit_distance=False)
+    config.optimizer.learning_rate = 2e-3
+
+
 def quick(config: ConfigDict) -> None:
     """20 passes."""
     config.epochs = 20.0
@@ -50,4 +62,4 @@ def smoke(config: ConfigDict) -> None:
     config.task.embedding = 16
 
 
-VARIANTS = {"contrastive": contrastive, "quick": quick, "smoke": smoke}
+VARIANTS = {"contrastive": contrastive, "titles": titles, "quick": quick, "smoke": smoke}

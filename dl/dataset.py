@@ -120,11 +120,14 @@ class Resources(NamedTuple):
     first: so many -> the first examples of the training split, prepared as for evaluation, on the host; for initial values that
         are computed from data. None where no split is called `train`.
     manual_dir: the folder of archives, if one was given, for a task that reads files of its own.
+    column: name -> a small feature of all training examples [N, ...], as `column_of` gives it; for a task that standardises a
+        target. None where no split is called `train`.
     """
 
     info: Info
     first: Callable[[int], Mapping[str, np.ndarray]] | None = None
     manual_dir: str | None = None
+    column: Callable[[str], np.ndarray | None] | None = None
 
 
 @runtime_checkable

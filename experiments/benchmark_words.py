@@ -19,7 +19,7 @@ from dl.errors import UserError
 
 def configuration(text: str = "") -> Any:
     """Ours: that of configs/imdb_skipgram.py, on a file of lines, or on random words."""
-    from experiments import config_file
+    from dl import config_file
 
     config = config_file.load("configs/imdb_skipgram.py")
     with config.unlocked():

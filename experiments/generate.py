@@ -1,18 +1,21 @@
-"""What a trained run makes: text from a language model, translations from a translator, images from a generator.
+"""What a trained run makes: text from a language model, translations, captions of images, images from a generator.
 
     python -m experiments.generate --workdir=runs/shakespeare --prompt="ROMEO:" --temperature=0.8 --samples=4 --seed=1
     python -m experiments.generate --workdir=runs/shakespeare --temperature=0 --out=samples.html
     python -m experiments.generate --workdir=runs/multi30k --prompt="A man sleeps on a bench." --samples=3 --attention
     python -m experiments.generate --workdir=runs/multi30k --file=captions.en --out=captions.txt
+    python -m experiments.generate --workdir=runs/flickr8k --images=photo.jpg,cat.png --attention --out=captions.html
     python -m experiments.generate --workdir=runs/faces --samples=100 --out=faces.html
     python -m experiments.generate --workdir=runs/faces --interpolate=3-17,5-8 --out=between.png
     python -m experiments.generate --workdir=runs/faces --arithmetic="3,8,12 - 1,5,9 + 2,4,7" --out=arithmetic.png
+    python -m experiments.generate --workdir=runs/faces --attributes=dark_hair,light_mouth --out=attributes.html
 
 Text is printed. `--out` writes a page with all that was made (images with their numbers), or, where it ends in .txt, the
 text alone, or, where it ends in .png, the grid of images alone. The same flags and seed make the same, so that a sample keeps
 its number. Flags that the run's task has no use for are refused.
 """
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +30,9 @@ FLAGS = flags.FLAGS
 # Settings of the generators; those not given take their defaults.
 TEXT = ("prompt", "length", "temperature", "top_k")
 TRANSLATIONS = ("file", "beam", "attention")
-IMAGES = ("labels", "interpolate", "way", "arithmetic")
-SETTINGS = ("samples", *TEXT, *TRANSLATIONS, *IMAGES)
+CAPTIONS = ("images",)
+IMAGES = ("labels", "interpolate", "way", "arithmetic", "attributes")
+SETTINGS = ("samples", *TEXT, *TRANSLATIONS, *CAPTIONS, *IMAGES)
 
 
 def main(argv: list[str]) -> None:
@@ -75,7 +79,7 @@ def generate(
     import jax
 
     from dl import registry
-    from dl.training.restored import restore
+    from dl.training.restored import folders, restore
     from dl.training.workdir import read_config
 
     config = read_config(workdir)
@@ -83,6 +87,8 @@ def generate(
     run = restore(config, workdir, which, data_dir, manual_dir)
     params, variables = run.replica(replica, ema)
     given = {"experiment": run.experiment, "params": params, "variables": variables, "key": jax.random.key(seed)}
+    if "manual_dir" in inspect.signature(generator).parameters:  # it reads files of its own
+        given["manual_dir"] = folders(workdir, data_dir, manual_dir)[1]
     return registry.call(generator, f"generation by {config.task.name}", settings, **given)
 
 
@@ -121,10 +127,12 @@ if __name__ == "__main__":
     flags.DEFINE_float("temperature", None, "Text: divides the logits; 0 takes the likeliest symbol.")
     flags.DEFINE_integer("top_k", None, "Text: draw among the likeliest so many symbols; 0 is all.")
     flags.DEFINE_string("file", None, "Translation: sentences, one a line (also .gz), in place of --prompt.")
-    flags.DEFINE_integer("beam", None, "Translation: sequences that the search keeps.")
-    flags.DEFINE_bool("attention", None, "Translation: show where the attention goes.")
+    flags.DEFINE_integer("beam", None, "Translations, captions: sequences that the search keeps.")
+    flags.DEFINE_bool("attention", None, "Translations, captions: show where the attention goes.")
+    flags.DEFINE_string("images", None, "Captions: files of images, with commas between them.")
     flags.DEFINE_string("labels", None, "Images: classes for a conditional generator, in turn, such as 0,1,2.")
     flags.DEFINE_string("interpolate", None, "Images: a row from one sample to another for each pair, such as 0-5,7-2.")
     flags.DEFINE_enum("way", None, ["slerp", "lerp"], "Images: --interpolate along the sphere (the default) or straight.")
     flags.DEFINE_string("arithmetic", None, "Images: groups of samples, such as '3,8,12 - 1,5,9 + 2,4,7'.")
+    flags.DEFINE_string("attributes", None, "Images: an arithmetic of two that are measured, such as dark_hair,light_mouth.")
     program.run(main)

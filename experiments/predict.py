@@ -1,8 +1,10 @@
-"""Says what images show: the likeliest classes of each, with their probabilities.
+"""Says what images show: the likeliest classes of each, with their probabilities; or where objects are, drawn over the image.
 
     python -m experiments.predict --model=resnet50 --weights=resnet50.pth --classes=synset_words.txt photo.jpg scan.png
     python -m experiments.predict --weights=weights/resnet50 photo.jpg          a folder of experiments.convert
     python -m experiments.predict --workdir=runs/cifar10_resnet20 cat.png       a run
+    python -m experiments.predict --workdir=runs/bccd_faster_rcnn cells.jpg --out=found      a run of detection
+    python -m experiments.predict --workdir=runs/camvid_unet street.jpg --out=seen              a run of segmentation
 
 Images are JPEG, PNG, PNM or BMP of any kind: 16 bits, CMYK, palettes, greys, transparency (over white), turned by their EXIF;
 `china` and `flower` are scikit-learn's photographs. As in the published evaluations, the shorter side becomes 256 pixels and a
@@ -28,11 +30,15 @@ def main(argv: list[str]) -> None:
     if bool(FLAGS.weights) == bool(FLAGS.workdir):
         raise UserError("give --weights=FILE, with its --model, or --workdir=DIR of a run.")
     program.start_jax()
+    from dl import registry
     from dl.training.workdir import read_config
     from experiments.convert import load, model_settings
 
     if FLAGS.workdir:
-        read_config(Path(FLAGS.workdir).absolute())  # its message says what is missing
+        config = read_config(Path(FLAGS.workdir).absolute())  # its message says what is missing
+        if show := registry.public("dl.generation", "PICTURES").get(config.task.name):
+            draw(show, config, Path(FLAGS.workdir).absolute(), argv[1:])
+            return
     found = load(
         FLAGS.weights or FLAGS.workdir,
         FLAGS.model,
@@ -50,6 +56,36 @@ def main(argv: list[str]) -> None:
         print(name)
         for label, probability in ranked:
             print(f"  {probability:7.2%}  {label}")
+
+
+def draw(show: Any, config: Any, workdir: Path, names: list[str]) -> None:
+    """Prints what a run finds on each image, and writes the images with it, as PNG, into `--out` or the workdir's `predicted`.
+
+    Args:
+        show: of the table `PICTURES` of `dl.generation`.
+        config: configuration of the run.
+        workdir: its folder.
+        names: names of the images.
+
+    Raises:
+        UserError: an image is missing or can't be decoded, no checkpoint, or a folder that can't be written.
+    """
+    from dl.artifacts import Images
+    from dl.data import image_files
+    from dl.generation import segmentation as label_maps
+    from dl.report import montage
+    from dl.training.restored import restore
+
+    images = [image_files.read(name, manual_dir=FLAGS.manual_dir) for name in names]
+    run = restore(config, workdir, FLAGS.checkpoint, FLAGS.data_dir, FLAGS.manual_dir)
+    folder = Path(FLAGS.out).expanduser() if FLAGS.out else workdir / "predicted"
+    for name, shown in zip(names, show(run.experiment, *run.replica(FLAGS.replica), images), strict=True):
+        file = montage.save(folder / f"{Path(name).stem}.png", Images(shown.picture[None], columns=1))
+        print(f"{name}: {file}")
+        if (labels := getattr(shown, "labels", None)) is not None:
+            print(f"  label map: {label_maps.save(folder / f'{Path(name).stem}_labels.png', labels)}")
+        for line in shown.lines or ["  nothing"]:
+            print(line)
 
 
 def predict(
@@ -104,7 +140,8 @@ if __name__ == "__main__":
     for module in (convert, program):  # so that --help tells of their flags, too
         flags.adopt_module_key_flags(module)
     flags.DEFINE_string("weights", None, "File of weights, or a folder of experiments.convert.")
-    flags.DEFINE_string("workdir", None, "Folder of a run that trained a classifier.")
+    flags.DEFINE_string("workdir", None, "Folder of a run of a classifier, a detector or a segmentation.")
+    flags.DEFINE_string("out", "", "Folder for images with what is on them; by default `predicted` in --workdir.")
     flags.DEFINE_integer("top", 5, "How many classes to print.", lower_bound=1)
     flags.DEFINE_integer("side", None, "Of the square that is cut out of the middle, in pixels.", lower_bound=1)
     flags.DEFINE_bool("json", False, "Print JSON, one line per image.")

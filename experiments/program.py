@@ -14,9 +14,10 @@ from typing import Any, TextIO
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from dl import config_file
 from dl.config import cite, flatten
 from dl.errors import UserError
-from experiments import config_file, peers
+from experiments import peers
 
 FLAGS = flags.FLAGS
 DETERMINISTIC = "xla_gpu_deterministic_ops"

@@ -19,9 +19,10 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from dl import config_file
 from dl.errors import UserError
 from dl.report import embedded, results
-from experiments import config_file, program
+from experiments import program
 
 FLAGS = flags.FLAGS
 ROOT = Path(__file__).resolve().parents[1]

@@ -86,7 +86,7 @@ def checked(out: Path) -> Path:
 
 
 def paint(config: ConfigDict, out: Path, workdir: Path, manual_dir: str | None) -> str:
-    """Trains in a workdir and writes the image; returns what stopped it (see `experiments.train.begin`), or "".
+    """Trains in a workdir and writes the image; returns what stopped it (see `dl.training.run.begin`), or "".
 
     Raises:
         UserError: an image or weights are missing or do not fit, or the image can't be written.
@@ -95,7 +95,7 @@ def paint(config: ConfigDict, out: Path, workdir: Path, manual_dir: str | None) 
     from PIL import Image
 
     from dl.report import artifacts
-    from experiments.train import begin
+    from dl.training.run import begin
 
     stopped, result = begin(config, workdir, None, manual_dir)
     if result is None:

@@ -1,4 +1,4 @@
-"""Runs a grid of settings, as few programs as possible, and puts what they reached into one table.
+r"""Runs a grid of settings, as few programs as possible, and puts what they reached into one table.
 
     python -m experiments.sweep --config=configs/digits_mlp.py --workdir=sweeps/mlp --grid='batch_size=32,64;seed=0,1,2'
     python -m experiments.sweep --config=configs/digits_mlp.py --workdir=sweeps/rate --grid='optimizer.learning_rate=0.01,0.1'
@@ -6,6 +6,14 @@
 Seeds and learning rates run as replicas of one program, at most --max_replicas of them; what else the grid varies runs one
 program after another. The same command again runs what is missing. In DIR: a workdir for each program, as of experiments.train;
 table.json, table.md, and index.html, which compares the runs.
+
+Searching, in place of a whole grid, with ranges among the values (optuna chooses; the same command goes on):
+
+    python -m experiments.sweep --config=configs/digits_mlp.py --workdir=sweeps/search --search=tpe --trials=20 \
+        --grid='optimizer.learning_rate=log(1e-4,1);batch_size=32,64;seed=0,1' --metric=test/error
+
+Ranges are `log(LOW,HIGH)`, `uniform(...)`, `int(...)` and `logint(...)`. Trials that share all but their rates run in one
+program, at most --rates of them; those whose evaluations are worse than the median end early, unless --noprune.
 
 As a job array: `--print_commands` prints a command for each program, each of which can run on a machine of its own (`--job=i`
 runs program i of them); afterwards the command without them only makes the table.
@@ -37,6 +45,11 @@ def main(argv: list[str]) -> None:
     """Runs the sweep; exit code 1 where a run failed, and that of experiments.train where one was stopped."""
     from dl.training import sweep
 
+    if FLAGS.search:
+        status = search(Path(FLAGS.workdir).absolute())
+        if status != FINISHED:
+            sys.exit(EXIT_CODES.get(status, 1))
+        return
     grid = sweep.parse(FLAGS.grid)
     said = sweep.check(FLAGS.config, grid)
     plan = sweep.groups(FLAGS.config, grid, FLAGS.max_replicas)
@@ -50,6 +63,23 @@ def main(argv: list[str]) -> None:
     status = run(FLAGS.config, grid, plan, Path(FLAGS.workdir).absolute(), FLAGS.data_dir, FLAGS.manual_dir, FLAGS.job)
     if status != FINISHED:
         sys.exit(EXIT_CODES.get(status, 1))
+
+
+def search(workdir: Path) -> str:
+    """Searches as the flags say; returns what `run` does.
+
+    Raises:
+        UserError: flags that do not go together.
+    """
+    if FLAGS.print_commands or FLAGS.job is not None:
+        raise UserError("a search decides by what was reached: leave out --print_commands and --job.")
+    if not FLAGS.trials:
+        raise UserError("how many trials? Give --trials=N.")
+    program.start_jax()
+    from experiments import searching
+
+    given = (FLAGS.search, FLAGS.trials, FLAGS.metric, FLAGS.rates, FLAGS.prune, FLAGS.data_dir, FLAGS.manual_dir)
+    return searching.run(FLAGS.config, FLAGS.grid, workdir, *given)
 
 
 def commands(count: int) -> list[str]:
@@ -116,7 +146,7 @@ def _run_group(config: Any, grid: "Grid", group: "Group", workdir: Path, data_di
         print("finished already")
         return FINISHED
     if not parts:
-        status = _train(sweep.configure(config, group), folder, data_dir, manual_dir)
+        status = train(sweep.configure(config, group), folder, data_dir, manual_dir)
         parts = sweep.split(group)
         if status != FAILURE or len(parts) == 1 or not (folder / "metrics.jsonl").exists():
             return status
@@ -128,8 +158,10 @@ def _run_group(config: Any, grid: "Grid", group: "Group", workdir: Path, data_di
     return worst(statuses)
 
 
-def _train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | None) -> str:
+def train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | None, prune: Any = None) -> str:
     """Trains one program. A failure of whatever kind is printed and kept in the folder, and the sweep goes on.
+
+    `prune`: see `dl.training.run.begin`.
 
     Raises:
         Busy: somebody else is training it: that is no failure.
@@ -137,7 +169,7 @@ def _train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | No
     """
     import jax
 
-    from experiments.train import begin
+    from dl.training.run import begin
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -145,7 +177,7 @@ def _train(config: Any, folder: Path, data_dir: str | None, manual_dir: str | No
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}. Give another --workdir, or free some space.") from error
     try:
-        return begin(config, folder, data_dir, manual_dir)[0] or FINISHED
+        return begin(config, folder, data_dir, manual_dir, prune=prune)[0] or FINISHED
     except Busy:
         raise
     except UserError as error:
@@ -224,6 +256,11 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Folder of the sweep.", required=True)
     flags.DEFINE_string("grid", None, "KEY=VALUE,VALUE,...;KEY=VALUE,... of the configuration's keys.", required=True)
     flags.DEFINE_integer("max_replicas", 8, "Replicas in one program at most.", lower_bound=1)
+    flags.DEFINE_enum("search", None, ["random", "tpe"], "Search the grid in place of running all of it.")
+    flags.DEFINE_integer("trials", 0, "Trials of a search, those of earlier starts among them.", lower_bound=0)
+    flags.DEFINE_string("metric", "", "SPLIT/NAME that is searched by; by default config.best.metric or the reference's.")
+    flags.DEFINE_integer("rates", 4, "Learning rates that a search tries in one program, at most.", lower_bound=1)
+    flags.DEFINE_bool("prune", True, "End trials of a search early that are worse than the median at an evaluation.")
     flags.DEFINE_bool("print_commands", False, "Print a command for each program, and run none.")
     flags.DEFINE_integer("job", None, "Run this program alone, from 0.", lower_bound=0)
     program.run(main)

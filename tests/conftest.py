@@ -27,7 +27,17 @@ from jaxtyping import install_import_hook
 install_import_hook("dl", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+# Tests compile far more than they compute: without the passes that take XLA longest, a program takes a third of the time.
+QUICKLY_COMPILED = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+)
 MEMORY = 1 << 30  # bytes in use from which on compiled programs are let go between two files of tests
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read when the first program is compiled, and by the programs that a test starts; `-m slow` compiles as a user does."""
+    if config.option.markexpr == "not slow":
+        os.environ.setdefault("XLA_FLAGS", QUICKLY_COMPILED)
 
 
 def _memory() -> int:

@@ -63,8 +63,9 @@ def commands(text: str) -> list[str]:
     """The commands in indented and fenced blocks and, those of python, in the prose; without remarks beside them."""
     joined = re.sub(r"\\\n\s*", "", text)
     blocks = re.findall(rf"^(?: {{4,}})({_BEGINS}.*)$", joined, re.MULTILINE)
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", joined, re.M | re.S)  # in pairs, so that the prose between two is none
     fenced = [
-        line.strip() for block in re.findall(r"^```(?:sh|bash)?\n(.*?)^```", joined, re.M | re.S) for line in block.splitlines()
+        line.strip() for kind, block in fences if kind in ("", "sh", "bash") for line in block.splitlines() if line.strip()
     ]
     inline = re.findall(r"`(python -m [^`]+)`", joined)
     return [re.split(r"\s{2,}|\s#", line)[0].strip() for line in (*blocks, *fenced, *inline)]
@@ -81,20 +82,18 @@ def make_desk(folder: Path, archives: Path | None) -> None:
         pixels = rng.integers(0, 256, (side, side, channels), np.uint8)
         Image.fromarray(pixels.squeeze()).save(folder / name)
 
-    for name in (
-        "photo.jpg",
-        "scan.png",
-        "cat.png",
-        "painting.jpg",
-        "a.jpg",
-        "b.jpg",
-        "portrait.jpg",
-        "word1.png",
-        "word2.jpg",
-    ):
+    words = ("word1.png", "word2.jpg")
+    for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg", *words):
         image(name)
-    image("street.jpg", side=64)
+    for number in range(12):  # by their names, number 8 is validation and number 9 test
+        image(f"photographs/{number}.png")
     image("digit.png", channels=1, side=8)
+    image("street.jpg", side=64)
+    for number in range(30):  # an image and its label map
+        image(f"my_masks/images/{number}.png")
+        (folder / "my_masks" / "labels").mkdir(exist_ok=True)
+        Image.fromarray(np.eye(32, dtype=np.uint8) * (number % 3)).save(folder / "my_masks" / "labels" / f"{number}.png")
+    (folder / "my_masks" / "classes.txt").write_text("sky\nroad\ncar\n")
     for name in ("portrait_map.png", "doodle.png"):
         pixels = np.zeros((32, 32, 3), np.uint8)
         pixels[:16] = 255
@@ -114,8 +113,15 @@ def make_desk(folder: Path, archives: Path | None) -> None:
             (folder / "pairs").mkdir(exist_ok=True)
             (folder / "pairs" / f"{name}.{language}").write_text(line * 40)
     opinions = (f"{('bad', 'good')[i % 2]}\t{('Dull', 'Great')[i % 2]} film, number {i}.\n" for i in range(60))
+    rows = "".join(f"is it {n}?\t{n % 2}\n" for n in range(40))
+    (folder / "questions.tsv").write_text("question\tanswer\n" + rows)
+    (folder / "articles.tsv").write_text("article\ttitle\n" + "".join(f"of {n} things\tabout {n}\n" for n in range(80)))
     (folder / "my.tsv").write_text("".join(opinions))
     (folder / "synset_words.txt").write_text("".join(f"n{i:08d} class {i}\n" for i in range(1000)))
+    for number in range(40):
+        image(f"photos/{number}.jpg")
+    lines = (f"{n // 2}.jpg\ta {('dog', 'cat')[n % 2]} in the {('park', 'snow')[n // 2 % 2]}\n" for n in range(80))
+    (folder / "captions.tsv").write_text("image\tcaption\n" + "".join(lines))
     (folder / "my_speech").mkdir()
     for number, name in enumerate(["a.wav", "b.flac", *(f"my_speech/{n}.wav" for n in range(20))]):
         soundfile.write(folder / name, 0.1 * np.random.default_rng(number).standard_normal(8000), 8000)

@@ -15,9 +15,10 @@ from absl import flags
 from absl.testing import flagsaver
 from ml_collections import config_flags
 
+from dl import config_file
 from dl.interop import classifier, published
 from dl.training.explain import assemble_known
-from experiments import config_file, program
+from experiments import program
 from experiments.train import train
 from tests.conftest import REPOSITORY
 from tests.documented import Command, documented, make_desk
@@ -35,11 +36,14 @@ QUICK = {
     "inspect": ["--ascent_steps=2", "--attacked=8", "--pgd_steps=2"],
 }
 NOT_RUN = {
+    "python -m experiments.train --config=configs/set5_srresnet.py:quick --workdir=runs/more --manual_dir=archives "
+    "--config.dataset.images=photographs": "tests/data/test_super_resolution.py",
     "python -m experiments.reproduce --run=mnist_logistic,mnist_mlp:quick --manual_dir=archives": "trains for hours",
     "python -m experiments.reproduce --collect=runs/mnist_mlp --collect=runs/mnist_lenet5": "needs runs of a commit",
     "python -m experiments.hybrid_speech --workdir=runs/fsdd_hybrid": "tests/generation/test_speech.py",
     "python -m experiments.reproduce --check": "tests/test_docs.py; and git's history",
 }
+NOT_RUN |= {c.text: "tests/experiments/test_submit.py" for c in COMMANDS if c.program == "submit"}
 HERE = [  # those that run in this process: the program, and what tells the command of a run
     ("explain", "configs/"),
     ("evaluate", "--workdir=runs/mnist"),
@@ -61,6 +65,7 @@ RUNS = {
     "runs/shakespeare": "tiny_shakespeare_lstm",
     "runs/faces": "celeba_dcgan",
     "runs/dcgan": "mnist_dcgan",
+    "runs/srgan": "set5_srgan",
     "runs/conditional": "mnist_conditional_dcgan",
     "runs/people": "digits_siamese",
     "runs/triplet": "omniglot_triplet",
@@ -75,6 +80,8 @@ RUNS = {
     "runs/iiit5k_crnn": "iiit5k_crnn",
     "runs/scenes": "scenes_east",
     "runs/scenes_east": "scenes_east",
+    "runs/flickr8k": "flickr8k_captions",
+    "runs/camvid_unet": "camvid_unet",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

@@ -9,7 +9,7 @@ FLOORS = (
     ("errors", "artifacts", "metric", "provenance", "signals"),
     ("registry", "config", "vocabulary", "files", "trees"),
     ("dataset", "variants"),
-    ("task",),
+    ("task", "config_file"),
     ("state",),
     ("mesh", "layers"),
     ("models", "data", "report"),
@@ -18,6 +18,7 @@ FLOORS = (
     ("transfer",),
     ("tasks",),
     ("generation",),
+    ("api",),
 )
 
 

@@ -1,16 +1,18 @@
 """Images (or points) from a generator: samples, the way from one to another, arithmetic."""
 
 import re
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dl.artifacts import Artifact, Images, Scatter
+from dl.artifacts import Artifact, Images, Scatter, Table
 from dl.errors import UserError
 from dl.evaluation.feature_extractor import random as random_features
 from dl.evaluation.generated_images import COLUMNS, GeneratedImages
 from dl.evaluation.generative import lerp, slerp
+from dl.generation import latent_attributes
 from dl.models.gan_mlp import Players
 from dl.task import Tree
 from dl.tasks.adversarial import build_players
@@ -30,6 +32,7 @@ def generate(
     interpolate: str = "",
     way: str = "slerp",
     arithmetic: str = "",
+    attributes: str = "",
 ) -> dict[str, Artifact]:
     """Samples, numbered from 0; or what lies between some of them, or is made of them.
 
@@ -44,6 +47,8 @@ def generate(
         way: "slerp", along the sphere, or "lerp", straight.
         arithmetic: numbers of samples, added and subtracted in groups whose means are taken: "3,8,12 - 1,5,9 + 2,4,7" is the
             mean of three, minus that of three, plus that of three. A row for each group, then the result with variations.
+        attributes: two of `dl.generation.latent_attributes`, such as "dark_hair,light_mouth": an arithmetic whose groups are
+            found by measuring samples, then a sample moved along the direction of each.
 
     Raises:
         UserError: what can't be read, or is out of range.
@@ -69,6 +74,8 @@ def generate(
     if interpolate:
         z, label = _between(interpolate, way, players, key, classes)
         return {"interpolation": Images(grids.shown(made(z, label)), columns=COLUMNS)}
+    if attributes:
+        return _by_attributes(attributes, players, key, classes, lambda z, label: grids.shown(made(z, label)))
     if arithmetic:
         z, label, captions = _calculated(arithmetic, players, key, classes)
         images = grids.shown(made(z, label))
@@ -133,6 +140,39 @@ def _calculated(
     rows += [result, *(result + np.asarray(noise))]
     captions += ["result", *["varied"] * (COLUMNS - 1)]
     return np.stack(rows).astype(np.float32), np.full(len(rows), classes[0]), captions
+
+
+def _by_attributes(
+    text: str,
+    players: Players,
+    key: jax.Array,
+    classes: np.ndarray,
+    show: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> dict[str, Artifact]:
+    """An arithmetic by two measured attributes, and a row along the direction of each; with a table of what was measured."""
+    chosen = latent_attributes.names(text)
+    z = latents(players, key, np.arange(latent_attributes.DRAWN))
+    parts = np.array_split(z, len(z) // 100)
+    drawn = np.concatenate([show(part, np.full(len(part), classes[0])) for part in parts]) / np.float32(255)
+    values = {name: latent_attributes.ATTRIBUTES[name](drawn) for name in chosen}
+    found = latent_attributes.groups(*(latent_attributes.standardised(values[name]) for name in chosen))
+    both, second, neither = (",".join(map(str, group)) for group in found.tolist())
+    points, _, captions = _calculated(f"{both} - {second} + {neither}", players, key, classes)
+    probes = {name: latent_attributes.probe(z, values[name]) for name in chosen}
+    ways = np.linspace(-1, 1, COLUMNS)
+    steps = ways[:, None] * np.linalg.norm(z, axis=1).mean()
+    points = np.concatenate([points, *(z[0] + steps * probe.direction for probe in probes.values())]).astype(np.float32)
+    images = show(points, np.full(len(points), classes[0]))
+    means = [i for i, caption in enumerate(captions) if caption.endswith("mean") or caption == "result"]
+    table = []
+    for name, probe in probes.items():
+        measured = latent_attributes.ATTRIBUTES[name](images[means] / np.float32(255))
+        scores = (measured - values[name].mean()) / values[name].std()
+        table.append([name, *(f"{score:+.2f}" for score in scores.tolist()), f"{probe.r2:.2f}"])
+    captions += [f"{name} {way:+.1f}" for name in chosen for way in ways]
+    images[[caption == "" for caption in captions]] = 255  # where a row is not full
+    header = ["", f"{chosen[0]} and {chosen[1]}", f"{chosen[1]} alone", "neither", "result", "R2 of the probe"]
+    return {"arithmetic": Images(images, captions, COLUMNS), "in standard deviations": Table(header, table)}
 
 
 PUBLIC = {"adversarial": generate}

@@ -69,3 +69,12 @@ def _batch(frames: np.ndarray) -> dict[str, jax.Array]:
     values, length = ragged([frames], [size]).gather(np.array([0]))
     nothing = {"text": jnp.zeros((1, 1), jnp.int32), "text_length": jnp.zeros(1, jnp.int32), "mask": jnp.ones(1, bool)}
     return {"frames": jnp.asarray(values), "frames_length": jnp.asarray(length), **nothing}
+
+
+def predict(experiment: Experiment, params: Tree, variables: Tree, inputs: str | Path | Sequence[str | Path]) -> list[str]:
+    """What is said in sound files, one or several, as `transcribe` without a beam."""
+    paths = [inputs] if isinstance(inputs, str | Path) else inputs
+    return transcribe(experiment, params, variables, [Path(path) for path in paths])
+
+
+PREDICT = {"transcription": predict}

@@ -23,6 +23,7 @@ class MLP(nn.Module):
     Attributes:
         hidden: the width of each hidden layer, e.g. `(512,)` or `(800, 800)`.
         activation: activation of the hidden layers, a name of `dl.layers.activations`.
+        output: activation of the last layer; none, for scores of classes.
         kernel_init: initializer of the weights, a name of `dl.layers.initializers`; biases start at zero.
         dropout: the part of the hidden units that is dropped in training.
         input_dropout: the part of the inputs that is dropped in training.
@@ -37,6 +38,7 @@ class MLP(nn.Module):
     kernel_init: str = "glorot"
     dropout: float = 0.0
     input_dropout: float = 0.0
+    output: str = "identity"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -47,7 +49,8 @@ class MLP(nn.Module):
             x = self.dense(width, f"dense{i}")(x)
             x = Activation(self.activation, name=f"activation{i}")(x, train)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return self.dense(self.num_classes, f"dense{len(self.hidden) + 1}")(x).astype(jnp.float32)
+        x = self.dense(self.num_classes, f"dense{len(self.hidden) + 1}")(x)
+        return Activation(self.output, name="output")(x, train).astype(jnp.float32)
 
     def dense(self, width: int, name: str) -> nn.Dense:
         return nn.Dense(width, dtype=self.dtype, kernel_init=initializer(self.kernel_init), name=name)

@@ -65,17 +65,26 @@ def layer_names(version: str) -> tuple[str, ...]:
 
 
 class Fire(nn.Module):
-    """A fire module: x [B, H, W, C] to [B, H, W, 8 * width]."""
+    """A fire module: x [B, H, W, C] to [B, H, W, 8 * width]; `dilation` is that of its 3x3 convolution."""
 
     width: int
     dtype: DTypeLike = jnp.float32
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
         init = nn.initializers.glorot_uniform()
         x = nn.relu(Conv(self.width, (1, 1), dtype=self.dtype, kernel_init=init, name="squeeze")(x))
         one = Conv(4 * self.width, (1, 1), dtype=self.dtype, kernel_init=init, name="expand1")(x)
-        three = Conv(4 * self.width, (3, 3), padding=1, dtype=self.dtype, kernel_init=init, name="expand3")(x)
+        three = Conv(
+            4 * self.width,
+            (3, 3),
+            padding=self.dilation,
+            kernel_dilation=self.dilation,
+            dtype=self.dtype,
+            kernel_init=init,
+            name="expand3",
+        )(x)
         return nn.relu(jnp.concatenate([one, three], axis=-1))
 
 

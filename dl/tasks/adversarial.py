@@ -10,7 +10,8 @@ is 1/2 everywhere and V = -log 4 = -1.386 (theorem 1). A step is k steps of the 
                     log D(x) (Salimans et al. 2016, section 3.4)
     generator       saturating: minimises log(1 - D(G(z))); non_saturating: maximises log D(G(z)) (section 3)
 
-Batches hold `image` [B, H, W, C] or `point` [B, d], and `label` [B] where the players are conditional on it.
+Batches hold `image` [B, H, W, C] or `point` [B, d], and `label` [B] where the players are conditional on it. What the generator
+starts from is not the game's affair (`Game`): noise here, a small image in `super_resolution`.
 
 Batch normalisation: real and generated examples go through the discriminator in batches of their own (Radford et al. 2016).
 Each player's running statistics are changed by its own steps alone; the discriminator's see the real, then the generated batch,
@@ -18,7 +19,7 @@ so that they average both. Evaluation uses the running statistics, and the avera
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -92,9 +93,71 @@ def standing(real: Scores, fake: Scores, mask: jax.Array | None) -> Metrics:
     }
 
 
+class Dealt(NamedTuple):
+    """What the players are given: `inputs` of the generator, `real` examples, and the `label` that both see, or None."""
+
+    inputs: jax.Array
+    real: jax.Array
+    label: jax.Array | None
+
+
+def alone(variables: Tree, batch: Batch, made: jax.Array) -> tuple[jax.Array | float, Metrics]:
+    """The generator minimises nothing but the game's loss."""
+    return 0.0, {}
+
+
+@dataclass(frozen=True)
+class Game:
+    """The game between the parameter groups `generator` and `discriminator`, whatever the generator starts from.
+
+    generator, discriminator: modules, called with `(inputs, label, train)`.
+    deal: `(batch, key)` -> what the players are given.
+    beside: `(variables, batch, made)` -> what the generator minimises besides, [B], and metrics of it.
+    loss, smoothing, weight: the generator's loss, the discriminator's label smoothing, and the factor of the generator's loss.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    deal: Callable[[Batch, jax.Array], Dealt]
+    beside: Callable[[Tree, Batch, jax.Array], tuple[jax.Array | float, Metrics]] = alone
+    loss: str = "non_saturating"
+    smoothing: float = 0.0
+    weight: float = 1.0
+
+    def play(
+        self, name: str, params: Tree, state: Tree, inputs: jax.Array, label: jax.Array | None, key: jax.Array
+    ) -> tuple[Any, Tree]:
+        """The output of one player in training, and its state (running statistics) afterwards."""
+        net: nn.Module = getattr(self, name)
+        variables = {"params": params[name], **state}
+        made, new = net.apply(variables, inputs, label, train=True, rngs={"dropout": key}, mutable=list(state))
+        return made, {**state, **new}
+
+    def discriminate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
+        """The loss of the discriminator."""
+        noise, dropout, first, second = jax.random.split(key, 4)
+        inputs, real, label = self.deal(batch, noise)
+        fake, _ = self.play("generator", params, variables["generator"], inputs, label, dropout)
+        on_real, state = self.play("discriminator", params, variables["discriminator"], real, label, first)
+        on_fake, state = self.play("discriminator", params, state, fake, label, second)
+        losses = discriminator_loss(on_real, on_fake, self.smoothing)
+        return mean(losses), ({**variables, "discriminator": state}, standing(on_real, on_fake, None))
+
+    def generate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
+        """The loss of the generator."""
+        noise, dropout, second = jax.random.split(key, 3)
+        inputs, _, label = self.deal(batch, noise)
+        fake, state = self.play("generator", params, variables["generator"], inputs, label, dropout)
+        scores, _ = self.play("discriminator", params, variables["discriminator"], fake, label, second)
+        losses = generator_loss(scores, self.loss)
+        more, metrics = self.beside(variables, batch, fake)
+        found = {"generator_loss": mean(losses), **metrics}
+        return mean(self.weight * losses + more), ({**variables, "generator": state}, found)
+
+
 @dataclass(frozen=True)
 class Adversarial:
-    """The game between the parameter groups `generator` and `discriminator`.
+    """The game between the parameter groups `generator`, which starts from noise, and `discriminator`.
 
     players: the two nets.
     info: description of the data.
@@ -106,6 +169,17 @@ class Adversarial:
     info: Info
     samples: Any
     settings: Settings
+
+    @property
+    def game(self) -> Game:
+        """What is played."""
+        nets, own = self.players, self.settings
+        return Game(nets.generator, nets.discriminator, self.deal, loss=own.loss, smoothing=own.label_smoothing)
+
+    def deal(self, batch: Batch, key: jax.Array) -> Dealt:
+        """Noise, as many examples, and their labels."""
+        real = batch[self.feature]
+        return Dealt(self.players.draw(key, len(real)), real, self.labels(batch))
 
     @property
     def feature(self) -> str:
@@ -129,40 +203,10 @@ class Adversarial:
             params[name] = variables[name].pop("params")
         return params, variables
 
-    def play(
-        self, name: str, params: Tree, state: Tree, inputs: jax.Array, label: jax.Array | None, key: jax.Array
-    ) -> tuple[Any, Tree]:
-        """The output of one player in training, and its state (running statistics) afterwards."""
-        net: nn.Module = getattr(self.players, name)
-        variables = {"params": params[name], **state}
-        made, new = net.apply(variables, inputs, label, train=True, rngs={"dropout": key}, mutable=list(state))
-        return made, {**state, **new}
-
     def apply(self, name: str, params: Tree, variables: Tree, inputs: jax.Array, label: jax.Array | None) -> Any:
         """The output of one player after training."""
         net: nn.Module = getattr(self.players, name)
         return net.apply({"params": params[name], **variables[name]}, inputs, label, train=False)
-
-    def discriminate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
-        """The loss of the discriminator."""
-        noise, dropout, first, second = jax.random.split(key, 4)
-        real, label = batch[self.feature], self.labels(batch)
-        z = self.players.draw(noise, len(real))
-        fake, _ = self.play("generator", params, variables["generator"], z, label, dropout)
-        on_real, state = self.play("discriminator", params, variables["discriminator"], real, label, first)
-        on_fake, state = self.play("discriminator", params, state, fake, label, second)
-        losses = discriminator_loss(on_real, on_fake, self.settings.label_smoothing)
-        return mean(losses), ({**variables, "discriminator": state}, standing(on_real, on_fake, None))
-
-    def generate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
-        """The loss of the generator."""
-        noise, dropout, second = jax.random.split(key, 3)
-        label = self.labels(batch)
-        z = self.players.draw(noise, len(batch[self.feature]))
-        fake, state = self.play("generator", params, variables["generator"], z, label, dropout)
-        scores, _ = self.play("discriminator", params, variables["discriminator"], fake, label, second)
-        losses = generator_loss(scores, self.settings.loss)
-        return mean(losses), ({**variables, "generator": state}, {"generator_loss": mean(losses)})
 
     def evaluate(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Measurement:
         """How the game stands on examples that were not trained on, and what is needed to measure the samples."""
@@ -185,8 +229,8 @@ class Adversarial:
     def task(self, optimizers: Mapping[str, optax.GradientTransformation], steps: int) -> Task:
         """The task: `optimizers` of `generator` and `discriminator`, `steps` of the generator."""
         objectives = {
-            "discriminator": Objective(self.discriminate, ("discriminator",), optimizers["discriminator"]),
-            "generator": Objective(self.generate, ("generator",), optimizers["generator"]),
+            "discriminator": Objective(self.game.discriminate, ("discriminator",), optimizers["discriminator"]),
+            "generator": Objective(self.game.generate, ("generator",), optimizers["generator"]),
         }
         order = ("discriminator",) * self.settings.discriminator_steps + ("generator",)
         described = {"value": NEITHER, "d_real": NEITHER, "d_fake": NEITHER, **self.samples.metrics(self.players.conditional)}

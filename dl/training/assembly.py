@@ -13,7 +13,7 @@ from dl import mesh as meshes
 from dl import registry
 from dl.config import variants
 from dl.data import pipeline
-from dl.dataset import Dataset, Resources
+from dl.dataset import Dataset, Resources, column_of
 from dl.errors import UserError, unknown
 from dl.metric import LOWER, Metric
 from dl.state import TrainState, averaged
@@ -124,7 +124,7 @@ def assemble(config: ConfigDict, data_dir: str | None = None, manual_dir: str | 
     resources = Resources(dataset.info, manual_dir=manual_dir)
     if "train" in dataset.splits:
         first = partial(pipeline.first_examples, config.dataset.to_dict(), dataset.info.features, dataset.splits["train"])
-        resources = resources._replace(first=first)
+        resources = resources._replace(first=first, column=partial(column_of, dataset.splits["train"]))
     with limits.traced(config):
         task = registry.find("dl.tasks", "task", config.task.name)(config, resources, steps)
     limits.check_steps(sum(phase.steps for phase in task.phases))

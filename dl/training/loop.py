@@ -40,7 +40,13 @@ class Trained(NamedTuple):
     stopped_by: str = ""
 
 
-def train(experiment: Experiment, workdir: Path, progress: Progress, profile: tuple[int, int] | None = None) -> Trained:
+def train(
+    experiment: Experiment,
+    workdir: Path,
+    progress: Progress,
+    profile: tuple[int, int] | None = None,
+    prune: Callable[[Sequence[dict[str, Any]]], bool] | None = None,
+) -> Trained:
     """Trains from the newest checkpoint in `workdir`, or from the start, to the last step of the last phase.
 
     Args:
@@ -48,6 +54,7 @@ def train(experiment: Experiment, workdir: Path, progress: Progress, profile: tu
         workdir: folder of the run; it exists.
         progress: what a person sees of it.
         profile: (first step, last step) of which a trace is written to `workdir/profile`.
+        prune: lines of `metrics.jsonl` -> whether the run ends here, as by early stopping; asked after every evaluation.
 
     Raises:
         UserError: a metric or a parameter is NaN or infinite, the disk can't be written, or the workdir is gone; what was
@@ -149,6 +156,8 @@ def train(experiment: Experiment, workdir: Path, progress: Progress, profile: tu
                     progress.line(log.write(step, split, result.metrics))
             if line_due:
                 done = stopped_early(experiment, log.lines, total)
+            if evaluating and prune and not last:
+                done = prune(log.lines) or done
             if best and (saving or evaluating):
                 competing = [line for line in log.lines if when.competes(line["step"], total)]
                 value, improved = best_value(competing, config.best.metric, step, best.better == "lower")

@@ -136,7 +136,7 @@ def groups(config: ConfigDict, grid: Grid, limit: int) -> list[Group]:
     which checkpoint is the best.
     """
     seeds = grid.get("seed") or range(config.seed, config.seed + config.replicas)
-    rate_keys = [key for key in grid if _is_rate(key)]
+    rate_keys = [key for key in grid if is_rate(key)]
     others = [key for key in grid if key not in rate_keys and key != "seed"]
     rates = list(_product(grid, rate_keys))
     made = []
@@ -149,7 +149,7 @@ def groups(config: ConfigDict, grid: Grid, limit: int) -> list[Group]:
     return made
 
 
-def _is_rate(key: str) -> bool:
+def is_rate(key: str) -> bool:
     """Whether the key is the learning rate of what `dl.training.optimizers.build` is given."""
     section, _, name = key.rpartition(".")
     return name == "learning_rate" and section.endswith("optimizer")

@@ -44,10 +44,14 @@ class Network:
 
     def features(self, params: Tree, pixels: Float[Array, "height width channels"]) -> Features:
         """Layer -> features [h, w, c] of an image in 0..1; one channel is a grey image."""
-        rgb = jnp.broadcast_to(pixels, (*pixels.shape[:2], 3))
-        inputs = ((rgb - self.mean) / self.std)[None]
+        return {layer: values[0] for layer, values in self.of_batch(params, pixels[None]).items()}
+
+    def of_batch(self, params: Tree, pixels: Float[Array, "b height width channels"]) -> dict[str, Float[Array, "b h w c"]]:
+        """Layer -> features [B, h, w, c] of images."""
+        rgb = jnp.broadcast_to(pixels, (*pixels.shape[:3], 3))
+        inputs = (rgb - self.mean) / self.std
         found: Any = self.model.apply({"params": params}, inputs, self.layers, method="features")
-        return {layer: values[0].astype(jnp.float32) for layer, values in found.items()}
+        return {layer: values.astype(jnp.float32) for layer, values in found.items()}
 
 
 def build(config: ConfigDict, name: str, layers: tuple[str, ...], manual_dir: str | None) -> Network:

@@ -43,6 +43,24 @@ def test_words_end_lines_and_are_numbered_from_the_most_frequent(tmp_path):
     assert decoded(dataset, "train") == "b a b\nb c a"
 
 
+def test_subwords_of_lines_are_read_back(tmp_path):
+    """What stands between two lines is one symbol; parts of words are others."""
+    text = "the lower the better\nlowest low\n\nnewer news\n" * 20
+    (tmp_path / "my.txt").write_text(text)
+    dataset = load(settings(path=str(tmp_path / "my.txt"), level="subword", vocabulary_size=24, splits={"train": "train"}))
+    vocabulary, tokens = dataset.info.features["token"].vocabulary, dataset.splits["train"].features["token"]
+    assert (
+        len(vocabulary) <= 24 and (tokens == vocabulary.stop).sum() == text.count("\n") and vocabulary.start == vocabulary.stop
+    )
+    assert vocabulary.decode(tokens) == text.removesuffix("\n")
+    np.testing.assert_array_equal(
+        vocabulary.encode("the low\nnew"), [*vocabulary.encode("the low"), vocabulary.stop, *vocabulary.encode("new")]
+    )
+    assert len(tokens) < len(text)
+    with pytest.raises(UserError, match=r"unknown dataset\.level 'subword'"):
+        load(settings("ptb", level="subword"), manual_dir=str(tmp_path))
+
+
 def test_files_that_are_no_text_are_refused(tmp_path):
     path = tmp_path / "my.txt"
     with pytest.raises(UserError, match="can't be read"):

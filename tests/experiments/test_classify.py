@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dl import config_file
 from dl.artifacts import ParseTree
 from dl.data.sources.opinions import load_opinions
 from dl.errors import UserError
 from dl.report import artifacts
-from experiments import bag_of_words, classify, config_file
+from experiments import bag_of_words, classify
 from experiments.train import train
 from tests.conftest import REPOSITORY
 

@@ -6,9 +6,10 @@ import os
 import pytest
 from PIL import Image
 
+from dl import config_file
 from dl.config import base
 from dl.errors import UserError
-from experiments import config_file, program
+from experiments import program
 from experiments.program import asks_for_help, overrides
 from tests.experiments.programs import CONFIG, end, one_line, start
 

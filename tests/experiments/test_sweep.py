@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import experiments.train
 from dl.config import base, variants
 from dl.errors import UserError
 from dl.report import sweep as results
 from dl.signals import EXIT_CODES
+from dl.training import run as training
 from dl.training import sweep
 from dl.training.workdir import open_for_writing
 from experiments import sweep as program
@@ -196,7 +196,7 @@ def test_what_stops_a_run_stops_the_sweep(config, tmp_path, monkeypatch):
         return program.run(config, sweep.parse("batch_size=16,32"), plan, tmp_path, None, None, None)
 
     for name in ("SIGTERM", "Ctrl-C"):
-        monkeypatch.setattr(experiments.train, "begin", lambda *given, name=name: (name, None))
+        monkeypatch.setattr(training, "begin", lambda *given, name=name, **_: (name, None))
         assert run() == name and EXIT_CODES[name] > 1
         table = json.loads((tmp_path / "table.json").read_text())
         assert [row["status"] for row in table] == ["not run", "not run"]

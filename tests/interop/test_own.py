@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from dl import registry
+from dl import config_file, registry
 from dl.config import base
 from dl.errors import UserError
 from dl.interop import classifier, own, published, weights
@@ -19,7 +19,7 @@ from dl.training.assembly import assemble
 from dl.training.loop import train
 from dl.training.progress import Progress
 from dl.training.workdir import open_for_writing, write_json
-from experiments import config_file, convert, predict, search
+from experiments import convert, predict, search
 from tests.conftest import REPOSITORY
 from tests.interop.random_variables import random_variables
 from tests.pytorch import draw, recorded
@@ -86,6 +86,12 @@ SMOKE = {  # the smallest variants of configs
     "listen_attend_spell": "an4_las.py:smoke",
     "memory_network": "babi_memory.py:smoke",
     "recursive_net": "sst_rntn.py:smoke",
+    "lstm_cnn": "shapes_modules.py:lstm_cnn_smoke",
+    "module_network": "shapes_modules.py:smoke",
+    "relation_network": "shapes_modules.py:relation_smoke",
+    "show_and_tell": "flickr8k_captions.py:no_attention_smoke",
+    "show_attend_tell": "flickr8k_captions.py:smoke",
+    "visual_semantic": "flickr8k_retrieval.py:smoke",
     "story_lstm": "babi_memory.py:lstm_smoke",
     "text_cnn": "sst_kim_cnn.py:smoke",
     "text_lstm": "imdb_lstm.py:smoke",

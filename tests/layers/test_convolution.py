@@ -121,3 +121,14 @@ def test_bfloat16_computes_in_it_and_keeps_float32_parameters():
 def test_a_kernel_larger_than_the_image_is_a_clear_error():
     with pytest.raises(UserError, match="5x5 convolution does not fit images of 4x6"):
         convolve(jnp.ones((1, 4, 6, 1)), jnp.ones((5, 5, 1, 1)), padding="VALID")
+
+
+def test_an_image_with_too_many_patches_is_left_to_xla(monkeypatch):
+    monkeypatch.setattr(backend, "prefers_matmul", lambda: True)
+    x, kernel = jnp.ones((1, 12, 12, 2)), jnp.ones((3, 3, 2, 4))
+
+    def operations(limit: int) -> str:
+        monkeypatch.setattr(convolution, "IMAGE_BYTES", limit)
+        return str(jax.make_jaxpr(lambda x: convolve(x, kernel))(x))
+
+    assert "conv_general_dilated" in operations(1000) and "conv_general_dilated" not in operations(100_000)

@@ -49,7 +49,7 @@ def states():
     return {group: {case: nets.shapes(group, case) for case in found} for group, found in NETS.items()}
 
 
-GROUPS = (*NETS, "authors", "lenet", "layers", "recurrent", "optimizers", "schedules")
+GROUPS = (*NETS, "authors", "lenet", "layers", "recurrent", "optimizers", "schedules", "segmentation")
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -95,7 +95,7 @@ class Annotated:
     def rest(self, index: int) -> dict[str, np.ndarray]:
         small = self.small.gather(np.array([index])) if self.split.small else {}
         maps = {name: label_map(*files[index], self.features[name]) for name, files in self.split.maps.items()}
-        return {**{name: values[0] for name, values in small.items()}, **maps}
+        return {**{name: np.asarray(values[0]) for name, values in small.items()}, **maps}
 
 
 def label_map(content: bytes, name: object, feature: Feature) -> np.ndarray:

@@ -56,7 +56,8 @@ def load_celeba(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
 def _archive(manual_dir: str | None) -> tuple[Path, tuple[int, ...]]:
     whole = registered("celeb_a").get(WHOLE, Archive(WHOLE, ""))
     if not manual_dir:
-        raise UserError(f"the dataset 'celeba' is read from its archive. {how_to_get('celeb_a', [whole])}")
+        own = f"Or its first 10,000 images: DIR/celeba_10k/{SUBSET.name}."
+        raise UserError(f"the dataset 'celeba' is read from its archive. {how_to_get('celeb_a', [whole])} {own}")
     folder = folder_of("celeb_a", manual_dir, [WHOLE])
     if (folder / WHOLE).is_file():
         return verified(folder, [whole], "celeba")[WHOLE], WHOLE_ENDS

@@ -41,7 +41,7 @@ def load_table(settings: ConfigDict, data_dir: str | None = None, manual_dir: st
         raise UserError("the dataset 'table' reads no column: name some by dataset.texts, dataset.label or dataset.numbers.")
     pair = (label, of_text[0]) if label and len(of_text) == 1 and not of_numbers else ()
     rows = read_rows(Path(settings.path).expanduser(), settings.get("encoding", "utf-8"), wanted, pair)
-    members = _split(rows, settings.get("split", "split"), settings.get("holdout", 10.0))
+    members = members_of(rows, settings.get("split", "split"), settings.get("holdout", 10.0))
     known: Features = {}
     values: dict[str, Any] = {split: {} for split in members}
     for name in of_text:
@@ -50,7 +50,7 @@ def load_table(settings: ConfigDict, data_dir: str | None = None, manual_dir: st
         known = {**known, name: texts.feature(vocabulary)}
         _put(values, name, ragged)
     if label:
-        names, classes = _classes(rows, label)
+        names, classes = classes_of(rows, label)
         known = {**known, "label": Feature(Kind.CLASS, (), num_classes=len(names), class_names=names)}
         _put(values, "label", {split: classes[rows_] for split, rows_ in members.items()})
     for name in of_numbers:
@@ -78,7 +78,7 @@ def _texts(rows: Rows, name: str, settings: ConfigDict) -> list[list[str]]:
     return found
 
 
-def _classes(rows: Rows, label: str) -> tuple[tuple[str, ...], np.ndarray]:
+def classes_of(rows: Rows, label: str) -> tuple[tuple[str, ...], np.ndarray]:
     """The names of the classes, sorted, and the class of each row, int32 [N]."""
     cells = [cell.strip() for cell in rows.column(label)]
     if "" in cells:
@@ -92,8 +92,12 @@ def _classes(rows: Rows, label: str) -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(ordered), np.array([numbers[cell] for cell in cells], np.int32)
 
 
-def _split(rows: Rows, column: str, percent: float) -> dict[str, np.ndarray]:
-    """The rows of each split that has some."""
+def members_of(rows: Rows, column: str, percent: float) -> dict[str, np.ndarray]:
+    """The rows of each split that has some: as the `column` says, where there is one, else by a hash of the row.
+
+    Raises:
+        UserError: an unknown split, a `percent` that is none, or no row to train on.
+    """
     if column and column in rows.names:
         named = [cell.strip().lower() for cell in rows.column(column)]
         for line, name in zip(rows.lines, named, strict=True):

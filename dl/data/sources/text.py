@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from dl.data import text_lines
 from dl.data.corpus import corpus
 from dl.data.slicing import names_in
 from dl.data.sources import builders, preparing
@@ -25,7 +26,7 @@ from dl.errors import UserError, unknown
 from dl.vocabulary import Vocabulary, split_words
 
 LEVELS = ("character", "word")
-LINE = "line"  # a text a line, of texts that are one file
+SUBWORD, LINE = "subword", "line"  # of texts that are one file: parts of words, or a text a line
 SHAKESPEARE_SPLITS = {"train": 0.9, "validation": 0.05, "test": 0.05}  # TFDS's
 
 PTB_URL = "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz"
@@ -38,6 +39,7 @@ PTB_SHA256 = {
     "validation": "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
     "test": "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
 }
+SIZE = 4_000  # subwords, at most
 PTB_TEXT_LIMIT, PTB_TAR_LIMIT = 1 << 23, 1 << 30  # bytes; the longest text has 5.1 million, the archive is 35 million packed
 
 # Shakespeare, sonnets 18 and 116 (1609).
@@ -75,10 +77,11 @@ I never writ, nor no man ever loved.
 
 
 def load_text(settings: ConfigDict, data_dir: str | None = None, manual_dir: str | None = None) -> Dataset:
-    """`dataset.path`: a text file, one split `train`. `dataset.level` is "character" (default), "word" or "line",
-    `dataset.encoding` utf-8.
+    """`dataset.path`: a text file, one split `train`. `dataset.level` is "character" (default), "word", "subword"
+    or "line", `dataset.encoding` utf-8.
 
-    The vocabulary is that of the whole file: characters in the order of their code points, or words from the most frequent on.
+    The vocabulary is that of the whole file: characters in the order of their code points, words from the most frequent on, or
+    at most `dataset.vocabulary_size` (4,000) subwords of a model that is trained on its lines.
     By lines, each is a text of its own, by words in small letters without marks; those that come less than `dataset.minimum`
     times are left out.
 
@@ -119,8 +122,8 @@ def load_ptb(settings: ConfigDict, data_dir: str | None = None, manual_dir: str 
         UserError: no `manual_dir`, or nothing of that in it.
     """
     wanted = names_in(list(settings.splits.values()), list(PTB_FILES))
-    texts = _ptb_texts(manual_dir)
     level = _level(settings)
+    texts = _ptb_texts(manual_dir)
     return _dataset("ptb", {split: _symbols(t, level, f"ptb's {split}") for split, t in texts.items()}, wanted, level)
 
 
@@ -168,7 +171,9 @@ def _level(settings: ConfigDict, levels: Sequence[str] = LEVELS) -> str:
 
 
 def _one_text(name: str, text: str, settings: ConfigDict, what: str) -> Dataset:
-    level = _level(settings, (*LEVELS, LINE))
+    level = _level(settings, (*LEVELS, SUBWORD, LINE))
+    if level == SUBWORD:
+        return text_lines.in_subwords(name, text, settings.get("vocabulary_size", SIZE), what)
     if level == LINE:
         return corpus(name, {"train": text.split("\n")}, settings.get("minimum", 1))
     return _dataset(name, {"train": _symbols(text, level, what)}, ["train"], level)
@@ -250,7 +255,7 @@ def _ptb_zip(path: Path) -> dict[str, str]:
 PUBLIC = {"text": load_text, "sonnets": load_sonnets, "tiny_shakespeare": load_tiny_shakespeare, "ptb": load_ptb}
 SETTINGS: dict[str, dict[str, object]] = {name: {"level": "", "encoding": "utf-8"} for name in PUBLIC}
 for _name in ("text", "sonnets", "tiny_shakespeare"):
-    SETTINGS[_name]["minimum"] = 1
+    SETTINGS[_name] |= {"minimum": 1, "vocabulary_size": SIZE}
 
 
 def _known(name: str, vocabulary: Vocabulary, counts: Mapping[str, int]) -> Dataset:

@@ -82,8 +82,8 @@ def make_desk(folder: Path, archives: Path | None) -> None:
         pixels = rng.integers(0, 256, (side, side, channels), np.uint8)
         Image.fromarray(pixels.squeeze()).save(folder / name)
 
-    words = ("word1.png", "word2.jpg")
-    for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg", *words):
+    cut_out = ("word1.png", "word2.jpg")
+    for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg", *cut_out):
         image(name)
     for number in range(12):  # by their names, number 8 is validation and number 9 test
         image(f"photographs/{number}.png")

@@ -84,23 +84,13 @@ def make_desk(folder: Path, archives: Path | None) -> None:
         pixels = rng.integers(0, 256, (side, side, channels), np.uint8)
         Image.fromarray(pixels.squeeze()).save(folder / name)
 
-    for name in (
-        "photo.jpg",
-        "scan.png",
-        "cat.png",
-        "painting.jpg",
-        "a.jpg",
-        "b.jpg",
-        "portrait.jpg",
-        "word1.png",
-        "word2.jpg",
-    ):
+    cut_out = ("word1.png", "word2.jpg")
+    for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg", *cut_out):
         image(name)
     for number in range(12):  # by their names, number 8 is validation and number 9 test
         image(f"photographs/{number}.png")
     image("street.jpg", side=64)
     image("digit.png", channels=1, side=8)
-    image("street.jpg")
     for number in range(30):  # an image and its label map
         image(f"my_masks/images/{number}.png")
         (folder / "my_masks" / "labels").mkdir(exist_ok=True)

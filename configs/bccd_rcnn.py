@@ -59,7 +59,7 @@ def unmoved(config: ConfigDict) -> None:
 def quick(config: ConfigDict) -> None:
     """Fewer proposals, smaller regions."""
     config.update(steps=700, log_every=25, eval_every=0, checkpoint_every=100)
-    config.dataset.proposals = {"scales": (20.0, 50.0, 100.0), "spaces": ("lab",), "most": 500}
+    config.dataset.proposals = {"scales": (20.0, 50.0, 100.0), "spaces": ("lab",), "most": 700}
     config.model.side = 64
     config.task.regions = 32
 

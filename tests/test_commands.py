@@ -81,6 +81,11 @@ RUNS = {
     "runs/fsdd_digits": "fsdd_digits",
     "runs/flickr8k": "flickr8k_captions",
     "runs/camvid_unet": "camvid_unet",
+    "runs/bccd": "bccd_faster_rcnn",
+    "runs/iiit5k": "iiit5k_crnn",
+    "runs/iiit5k_crnn": "iiit5k_crnn",
+    "runs/scenes": "scenes_east",
+    "runs/scenes_east": "scenes_east",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

@@ -17,7 +17,6 @@ Metrics of a split: `psnr` and `ssim` of the luminance with the rim left out, an
 """
 
 import inspect
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -181,8 +180,9 @@ class SuperResolution:
                 pixels.append(np.asarray(image)[0, top : top + window, left : left + window])
                 captions.append(name if name == "original" else f"{NAMES[name]} {_numbers(evaluation, name, row)}")
         header = ["image", *(f"{NAMES[name]} {what}" for name in names for what in ("PSNR", "SSIM"))]
-        numbers = [[_numbers(evaluation, name, row).split(" / ") for name in names] for row in range(count)]
-        rows = [[str(row), *itertools.chain(*own)] for row, own in enumerate(numbers)]
+        rows = [
+            [str(row), *(f for name in names for f in _numbers(evaluation, name, row).split(" / "))] for row in range(count)
+        ]
         return {"side by side": Images(np.stack(pixels), captions, len(names) + 1), "images": Table(header, rows)}
 
     def window(self, evaluation: Evaluation, count: int) -> int:

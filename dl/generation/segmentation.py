@@ -87,8 +87,7 @@ def save(path: Path, labels: Integer[np.ndarray, "h w"]) -> Path:
     """
     from PIL import Image
 
-    image = Image.fromarray(labels.astype(np.uint8)).convert("P")
-    image.putdata(labels.astype(np.uint8).ravel().tolist())
+    image = Image.fromarray(labels.astype(np.uint8))
     image.putpalette([*label_maps.colours(256)[1:].ravel().tolist(), 0, 0, 0])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

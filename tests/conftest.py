@@ -23,15 +23,18 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 from jaxtyping import install_import_hook
 
-# Annotations are checked at every call, jaxtyping's shapes too; as everywhere in Python's typing, an int will do for a float.
-install_import_hook("dl", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+from tests import checking
+
+# Annotations are checked at every call, jaxtyping's shapes too.
+install_import_hook("dl", f"{checking.__name__}.checked")
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 # Tests compile far more than they compute: without the passes that take XLA longest, a program takes a third of the time.
 QUICKLY_COMPILED = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
 )
-MEMORY = 1 << 30  # bytes in use from which on compiled programs are let go between two files of tests
+MEMORY = 1 << 30  # bytes in use from which on compiled programs are let go between two files of tests,
+MUCH = 3 << 29  # and between any two tests
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,7 +54,8 @@ def _memory() -> int:
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """A process of tests compiles thousands of programs and keeps them all: those of a file end with it, if they are many."""
-    if (nextitem is None or nextitem.path != item.path) and "jax" in sys.modules and _memory() > MEMORY:
+    ends = nextitem is None or nextitem.path != item.path
+    if "jax" in sys.modules and _memory() > (MEMORY if ends else MUCH):
         sys.modules["jax"].clear_caches()
         gc.collect()
         if sys.platform == "linux":

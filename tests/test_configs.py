@@ -2,40 +2,30 @@
 
 import json
 import runpy
+import shutil
 from pathlib import Path
 
 import jax
 import pytest
 from ml_collections import ConfigDict
 
-from dl import mesh
+from dl import config_file, mesh
 from dl.config import base, flatten
 from dl.data import pipeline
 from dl.layers.backend import stock_operations
-from dl.training import loop
+from dl.training import checkpoint, loop, progress
+from dl.training import evaluate as evaluation
 from dl.training.assembly import assemble
-from dl.training.progress import Progress
-from dl.training.workdir import read_metrics
-from tests.experiments.programs import CLOCK, REPOSITORY, end, kill_after_first_checkpoint, result, same_run, start, train
+from dl.training.workdir import read_config, read_metrics, statistics
+from experiments.evaluate import evaluate
+from experiments.train import train
+from tests.experiments.programs import CLOCK, REPOSITORY, checkpoints, end, kill_after_first_checkpoint, result, same_run, start
+from tests.experiments.programs import train as train_in_a_process
 
 CONFIGS = sorted(path.stem for path in (REPOSITORY / "configs").glob("*.py"))
-KILLED = {  # also by the fast tests: one of every kind of state
-    "cifar10_resnet20",  # running statistics
+KILLED = {  # by the fast tests too, in processes of their own
     "mnist_gan",  # two networks in turn
-    "tiny_shakespeare_lstm",  # a carry from batch to batch
-    "mnist_sda",  # phases of pretraining
-    "style_transfer",  # an image is what is trained
-    "omniglot_siamese_mlp",  # pairs
     "digits_lenet5",  # replicas
-}
-LONG = {  # half a minute and more, of kinds of state that others have: left to `-m slow`, which kills them too
-    "an4_las",
-    "fsdd_digits",
-    "fsdd_hybrid",
-    "imagenet_vgg16",
-    "mnist_conditional_dcgan",
-    "sst_kim_cnn",
-    "sst_tree_lstm",
 }
 ACCELERATED = {"cifar10_resnet20", "mnist_dcgan", "tiny_shakespeare_lstm"}  # compared by the fast tests with an accelerator
 
@@ -48,10 +38,15 @@ def slow_unless(fast: bool, name: str):
 
 
 @pytest.fixture
-def data() -> list[str]:
+def manual_dir() -> str | None:
     """Where the archives lie, if they are here; the variants for tests are meant to do without."""
     folder = REPOSITORY.parent / "shared" / "data"
-    return [f"--manual_dir={folder}"] if folder.is_dir() else []
+    return str(folder) if folder.is_dir() else None
+
+
+@pytest.fixture
+def data(manual_dir) -> list[str]:
+    return [f"--manual_dir={manual_dir}"] if manual_dir else []
 
 
 def check_the_end(killed: Path, undisturbed: Path, evaluated: dict) -> None:
@@ -72,8 +67,8 @@ def test_trained_killed_resumed_evaluated_and_reported(name, data, tmp_path):
     config = f"configs/{name}.py:smoke"
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     kill_after_first_checkpoint(killed, *data, config=config)
-    train(killed, *data, config=config)
-    train(undisturbed, *data, config=config)
+    train_in_a_process(killed, *data, config=config)
+    train_in_a_process(undisturbed, *data, config=config)
 
     metrics = result(killed)["metrics"]
     split = "test" if "test" in metrics else next(iter(metrics))
@@ -82,13 +77,52 @@ def test_trained_killed_resumed_evaluated_and_reported(name, data, tmp_path):
     check_the_end(killed, undisturbed, json.loads(evaluated.stdout))
 
 
-@pytest.mark.parametrize("name", [slow_unless(name not in LONG, name) for name in CONFIGS if name not in KILLED])
-def test_trained_stopped_resumed_evaluated_and_reported(name, data, tmp_path):
-    """Both runs and the evaluation in one process, which costs a quarter; `-m slow` kills processes of all configs."""
-    ended = end(start("tests.experiments.interrupted", f"--config=configs/{name}.py:smoke", f"--workdir={tmp_path}", *data))
-    assert ended.returncode == 0, ended.stderr
-    assert "stopped by SIGTERM" in ended.stdout and "resumed at step" in ended.stdout
-    check_the_end(tmp_path / "stopped", tmp_path / "undisturbed", json.loads(ended.stdout.splitlines()[-1]))
+def as_killed(monkeypatch, killed: Path) -> None:
+    """From now on a run leaves a copy of its workdir half-way, which is what is there if it is killed then.
+
+    Programs are compiled once: a run that follows, and an evaluation, take those of the first.
+    """
+
+    class Copying(progress.Progress):
+        def advance(self, step: int) -> None:
+            super().advance(step)
+            if self.total // 2 < step and not killed.exists() and checkpoints(killed.with_name("undisturbed")):
+                shutil.copytree(killed.with_name("undisturbed"), killed)
+
+    def save(self, *args, save=checkpoint.Writer.save) -> None:
+        save(self, *args)
+        self.manager.wait_until_finished()
+
+    def dispatches(*args, made=[], compile=loop.compile_dispatches):  # noqa: B006  # those of this test
+        made += [] if made else compile(*args)
+        return made
+
+    def program(self, evaluator, made={}, compile=evaluation.Evaluations._program):  # noqa: B006
+        name = next(n for n, e in self.experiment.task.evaluators.items() if e is evaluator)
+        return made[name] if name in made else made.setdefault(name, compile(self, evaluator))
+
+    monkeypatch.setattr(progress, "Progress", Copying)
+    monkeypatch.setattr(checkpoint.Writer, "save", save)
+    monkeypatch.setattr(loop, "compile_dispatches", dispatches)
+    monkeypatch.setattr(evaluation.Evaluations, "_program", program)
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in KILLED])
+def test_trained_resumed_evaluated_and_reported(name, manual_dir, tmp_path, monkeypatch, capsys):
+    """In this process, and compiled once, which costs a tenth of a kill; `-m slow` kills processes of all configs."""
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    as_killed(monkeypatch, killed)
+    config = config_file.load(f"configs/{name}.py:smoke")
+    config.mesh.update(replica=1, data=1)
+    train(config.copy_and_resolve_references(), undisturbed, None, manual_dir)
+    train(config, killed, None, manual_dir)
+    assert "resumed at step" in capsys.readouterr().out
+
+    reached = result(killed)["metrics"]
+    split = "test" if "test" in reached else next(iter(reached))
+    step, metrics = evaluate(read_config(killed), killed, split, "latest", True, None, manual_dir)
+    found = {name: statistics(values) for name, values in metrics.items()}
+    check_the_end(killed, undisturbed, {"step": step, "split": split, **found})
 
 
 def first_steps(name: str, devices: int, workdir: Path, manual_dir: str | None) -> list[dict]:
@@ -103,7 +137,7 @@ def first_steps(name: str, devices: int, workdir: Path, manual_dir: str | None) 
     if "pretraining" in config.task:
         config.task.pretraining.steps = 3
     workdir.mkdir()
-    loop.train(assemble(config, manual_dir=manual_dir), workdir, Progress(3, enabled=False))
+    loop.train(assemble(config, manual_dir=manual_dir), workdir, progress.Progress(3, enabled=False))
     return read_metrics(workdir)
 
 
@@ -115,12 +149,6 @@ def check_agreement(ours: list[dict], theirs: list[dict], rtol: float) -> None:
         assert a.keys() == b.keys()
         for metric in a.keys() - {"step", "split", "error", *CLOCK}:  # rounding may decide which of two classes is likeliest
             assert a[metric]["mean"] == pytest.approx(b[metric]["mean"], rel=rtol, abs=rtol / 10), (a["step"], metric)
-
-
-@pytest.fixture
-def manual_dir() -> str | None:
-    folder = REPOSITORY.parent / "shared" / "data"
-    return str(folder) if folder.is_dir() else None
 
 
 @pytest.mark.slow

@@ -62,14 +62,15 @@ def fit_images(images: np.ndarray, size: tuple[int, int], fit: str) -> np.ndarra
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if image.dtype == np.uint8 and image.shape[-1] == 3:
+        return _resize_plane(image, size)
+    return np.stack([_resize_plane(np.ascontiguousarray(image[..., c]), size) for c in range(image.shape[-1])], axis=-1)
+
+
+def _resize_plane(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
-    def plane(values: np.ndarray) -> np.ndarray:
-        return np.asarray(Image.fromarray(values).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-
-    if image.dtype == np.uint8 and image.shape[-1] == 3:
-        return plane(image)
-    return np.stack([plane(np.ascontiguousarray(image[..., c])) for c in range(image.shape[-1])], axis=-1)
+    return np.asarray(Image.fromarray(values).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 class Change(NamedTuple):

@@ -70,6 +70,7 @@ def test_a_stand_in_has_the_sizes_of_the_treebank(name, request):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_reviews(shared_data):
     settings = ConfigDict({"name": "imdb", "splits": {"validation": "validation"}, "most": 5_000})
     info, splits = load(settings, manual_dir=str(shared_data))

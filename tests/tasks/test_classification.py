@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from dl.config import base
+from dl.data.augmentation.test_time import test_time_augmentation
 from dl.dataset import Feature, Kind, labelled_images
 from dl.errors import UserError
 from dl.tasks.classification import (
@@ -19,7 +20,6 @@ from dl.tasks.classification import (
     log_mean_probability,
     maximum_a_posteriori,
     squared_error,
-    test_time_augmentation,
 )
 from dl.training.assembly import assemble
 from tests.training.tasks import experiment, image_dataset, run, settings

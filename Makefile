@@ -1,4 +1,4 @@
 # `make quickstart` is `./dev quickstart`, and so on.
-.PHONY: quickstart test install lock help
-help quickstart test install lock:
+.PHONY: quickstart test docs gallery install lock help
+help quickstart test docs gallery install lock:
 	@./dev $@

@@ -6,9 +6,9 @@ BCCD has 205 images for training, 87 for validation and 72 for the test, 640x480
 weights (`squeezenet_imagenet/` in --manual_dir); `:scratch` shows what they are worth. Your own images with boxes:
 
     python -m experiments.train --config=configs/bccd_faster_rcnn.py --workdir=runs/mine \
-        --config.dataset.name=coco --config.dataset.path=boxes.json --config.dataset.images=photographs
+        --config.dataset.name=coco --config.dataset.path=boxes.json --config.dataset.images=cells
     python -m experiments.train --config=configs/bccd_faster_rcnn.py --workdir=runs/mine \
-        --config.dataset.name=voc --config.dataset.path=DIR
+        --config.dataset.name=voc --config.dataset.path=my_voc
 
 A GPU; on two cores `:quick`, at half the size, about an hour.
 """

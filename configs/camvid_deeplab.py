@@ -50,9 +50,9 @@ def smoke(config: ConfigDict) -> None:
     """Seconds, on drawn shapes."""
     camvid_unet.small(config)
     if config.model.backbone != "squeezenet":
-        config.model.update(backbone="plain", widths=(4, 4, 8, 8))
-    config.model.update(rates=(1, 2), hidden=8, skip=2)
-    config.task.crf.update(iterations=2, window=3)
+        config.model.update(backbone="plain", widths=(4, 8))
+    config.model.update(rates=(2,), hidden=8, skip=2)
+    config.task.crf.update(iterations=1, window=3)
 
 
 VARIANTS = {"scratch": scratch, "squeezenet": squeezenet, "quick": quick, "smoke": smoke}

@@ -47,8 +47,8 @@ def smoke(config: ConfigDict) -> None:
     """Seconds, on drawn shapes."""
     camvid_unet.small(config)
     if config.model.backbone != "squeezenet":
-        config.model.update(backbone="plain", widths=(4, 8, 8))
-    config.model.update(stride=4, hidden=8, window=3)
+        config.model.update(backbone="plain", widths=(4, 8))
+    config.model.update(stride=2 if config.model.backbone == "plain" else 8, hidden=8, window=1)
 
 
 VARIANTS = {"scratch": scratch, "squeezenet": squeezenet, "quick": quick, "smoke": smoke}

@@ -95,8 +95,7 @@ def small(config: ConfigDict) -> None:
     config.update(epochs=0.0, steps=12, batch_size=4, eval_batch_size=8, intervals="steps", ema=0.9)
     config.update(log_every=4, eval_every=6, checkpoint_every=6)
     config.dataset.update(name="drawn_shapes", size=(0, 0), mean=MEAN, std=STD, shape=(24, 32), examples=16)
-    window = {**config.augmentation.random_resized_crop.to_dict(), "size": (24, 32)}
-    config.augmentation = ConfigDict({"random_resized_crop": window, "flip": {}})
+    config.augmentation = ConfigDict({"flip": {}})
     config.task.update(weights="", mirrored=False)
     config.optimizer.rules = ()
     config.reference.update(metric="", value=0.0, source="")

@@ -19,7 +19,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config = base()
     config.update(steps=30_000, batch_size=32, steps_per_dispatch=4, eval_batch_size=50)
     config.update(log_every=100, eval_every=5_000, checkpoint_every=2_000)
-    config.dataset.update(name="rendered_scenes", side=256, mean=0.5, std=0.25)
+    config.dataset.update(name="rendered_scenes", side=256, mean=(0.5,), std=(0.25,))
     config.model = ConfigDict({"name": "east", "width": 32})
     config.task = ConfigDict({"name": "text_detection"})
     config.optimizer.update(name="adam", learning_rate=1e-3, clip_norm=5.0)
@@ -39,7 +39,7 @@ def smoke(config: ConfigDict) -> None:
     config.update(steps=8, batch_size=8, steps_per_dispatch=2, eval_batch_size=8, log_every=2, eval_every=4, checkpoint_every=4)
     config.dataset.update(fonts="embedded", side=64, examples=64, splits={"train": "train", "test": "test[:8]"})
     config.dataset.scenery = ConfigDict({"most": 2})
-    config.model.width = 4
+    config.model.update(width=4, stages=2)
     config.task.candidates = 16
 
 

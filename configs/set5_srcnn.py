@@ -23,7 +23,8 @@ def get_config(variant: str = "") -> ConfigDict:
     config.dataset.update(name="super_resolution", splits=splits, batches="patches", scale=4, patch=64, symmetries=True)
     config.model = ConfigDict({"name": "srcnn", "kernels": (9, 5, 5)})
     config.task = ConfigDict({"name": "super_resolution", "colour": "luminance"})
-    config.optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-3, "schedule": {"name": "cosine", "final": 0.01}})
+    config.optimizer.update(name="adam", learning_rate=1e-3)
+    config.optimizer.schedule = ConfigDict({"name": "cosine", "final": 0.01})
     config.reference.update(metric="test/psnr", value=30.08, source="Dong et al. 2014, table 1")
     return vary(config, VARIANTS, variant)
 
@@ -37,7 +38,7 @@ def smoke(config: ConfigDict) -> None:
     """Seconds, on the two photographs of scikit-learn."""
     config.update(steps=8, batch_size=8, steps_per_dispatch=2, log_every=2, eval_every=4, checkpoint_every=2)
     config.dataset.update(name="photographs", shrink=4, patch=32)
-    config.dataset.splits.set14 = "test[:1]"
+    config.dataset.splits = ConfigDict({"train": "train", "test": "test"})
     config.model.update(kernels=(5, 1, 3), features=(8, 4))
 
 

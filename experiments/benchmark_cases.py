@@ -13,9 +13,9 @@ from ml_collections import ConfigDict
 from dl.config import base
 from experiments import benchmark_words
 from experiments.benchmark_captions import captions_config, torch_captions
-from experiments.benchmark_super_resolution import srresnet_config, torch_srresnet
-from experiments.benchmark_segmentation import torch_unet, unet_config
 from experiments.benchmark_reading import crnn_config, torch_crnn
+from experiments.benchmark_segmentation import torch_unet, unet_config
+from experiments.benchmark_super_resolution import srresnet_config, torch_srresnet
 from experiments.benchmark_translation import torch_translation, translation_config
 
 Step = Callable[[], Any]

@@ -3,8 +3,8 @@
     python -m experiments.predict --model=resnet50 --weights=resnet50.pth --classes=synset_words.txt photo.jpg scan.png
     python -m experiments.predict --weights=weights/resnet50 photo.jpg          a folder of experiments.convert
     python -m experiments.predict --workdir=runs/cifar10_resnet20 cat.png       a run
-    python -m experiments.predict --workdir=runs/bccd_faster_rcnn cells.jpg --out=found      a run of detection
-    python -m experiments.predict --workdir=runs/camvid_unet street.jpg --out=seen              a run of segmentation
+    python -m experiments.predict --workdir=runs/bccd --out=found cells.jpg          a run of detection
+    python -m experiments.predict --workdir=runs/camvid_unet --out=seen street.jpg          a run of segmentation
 
 Images are JPEG, PNG, PNM or BMP of any kind: 16 bits, CMYK, palettes, greys, transparency (over white), turned by their EXIF;
 `china` and `flower` are scikit-learn's photographs. As in the published evaluations, the shorter side becomes 256 pixels and a

@@ -130,9 +130,9 @@ def submit(
     if cluster == "local" and nodes > 1:
         raise UserError("this machine is one node: take --cluster=slurm, or experiments.launch.")
     tasks = max(gpus, 1) if nodes > 1 else 1  # JAX gives each task of SLURM one of the node's GPUs
-    given_up = {"slurm_max_num_timeout": REQUEUES} if cluster == "slurm" else {}
+    given_up: dict[str, Any] = {"slurm_max_num_timeout": REQUEUES} if cluster == "slurm" else {}
     executor = submitit.AutoExecutor(folder=folder, cluster=cluster, **given_up)
-    given = {"timeout_min": round(60 * hours), "nodes": nodes, "tasks_per_node": tasks, "cpus_per_task": cpus}
+    given: dict[str, Any] = {"timeout_min": round(60 * hours), "nodes": nodes, "tasks_per_node": tasks, "cpus_per_task": cpus}
     given |= {"gpus_per_node": gpus} if gpus else {}
     given |= {"mem_gb": memory} if memory else {}
     if cluster == "slurm":

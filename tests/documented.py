@@ -1,7 +1,9 @@
 """The commands that the documentation gives, and a folder to type them in."""
 
+import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,12 +84,13 @@ def make_desk(folder: Path, archives: Path | None) -> None:
         pixels = rng.integers(0, 256, (side, side, channels), np.uint8)
         Image.fromarray(pixels.squeeze()).save(folder / name)
 
-    for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg"):
+    cut_out = ("word1.png", "word2.jpg")
+    for name in ("photo.jpg", "scan.png", "cat.png", "painting.jpg", "a.jpg", "b.jpg", "portrait.jpg", *cut_out):
         image(name)
     for number in range(12):  # by their names, number 8 is validation and number 9 test
         image(f"photographs/{number}.png")
+    image("street.jpg", side=64)
     image("digit.png", channels=1, side=8)
-    image("street.jpg")
     for number in range(30):  # an image and its label map
         image(f"my_masks/images/{number}.png")
         (folder / "my_masks" / "labels").mkdir(exist_ok=True)
@@ -116,6 +119,11 @@ def make_desk(folder: Path, archives: Path | None) -> None:
     (folder / "questions.tsv").write_text("question\tanswer\n" + rows)
     (folder / "articles.tsv").write_text("article\ttitle\n" + "".join(f"of {n} things\tabout {n}\n" for n in range(80)))
     (folder / "my.tsv").write_text("".join(opinions))
+    houses = (f"{i},{i % 7},{3 * i + i % 5},{('no', 'yes')[i % 2]}\n" for i in range(60))
+    (folder / "my.csv").write_text("area,rooms,price,sold\n" + "".join(houses))
+    (folder / "drive.csv").write_text("image,steering\n" + "".join(f"{i}.png,{i - 12}\n" for i in range(24)))
+    for number in range(24):
+        image(f"FRAMES/{number}.png", side=66)
     (folder / "synset_words.txt").write_text("".join(f"n{i:08d} class {i}\n" for i in range(1000)))
     for number in range(40):
         image(f"photos/{number}.jpg")
@@ -125,6 +133,25 @@ def make_desk(folder: Path, archives: Path | None) -> None:
     for number, name in enumerate(["a.wav", "b.flac", *(f"my_speech/{n}.wav" for n in range(20))]):
         soundfile.write(folder / name, 0.1 * np.random.default_rng(number).standard_normal(8000), 8000)
     (folder / "my_speech" / "transcripts.tsv").write_text("".join(f"{n}.wav\tabc {n % 2}\n" for n in range(20)))
+    for name in ("cells.jpg", "more_cells.png", *(f"cells/{n}.jpg" for n in range(12))):
+        image(name)
+    write_boxes(folder)
     if archives:
         (folder / "archives").symlink_to(archives)
         (folder / SQUEEZENET).symlink_to(archives / "squeezenet_imagenet" / SQUEEZENET)
+
+
+def write_boxes(folder: Path) -> None:
+    """What is on the cells' images, in COCO's JSON, and the same as VOC's XML beside copies of them in `my_voc`."""
+    files = sorted((folder / "cells").iterdir())
+    images = [{"id": i, "file_name": file.name, "width": 32, "height": 32} for i, file in enumerate(files)]
+    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [4, 4, 10 + i, 10], "iscrowd": 0} for i in range(len(files))]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cell"}]}
+    (folder / "boxes.json").write_text(json.dumps(content))
+    for name in ("JPEGImages", "Annotations"):
+        (folder / "my_voc" / name).mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, folder / "my_voc" / "JPEGImages")
+        box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>14</xmax><ymax>14</ymax></bndbox>"
+        xml = f"<annotation><object><name>cell</name>{box}</object></annotation>"
+        (folder / "my_voc" / "Annotations" / f"{file.stem}.xml").write_text(xml)

@@ -36,6 +36,9 @@ QUICK = {
     "inspect": ["--ascent_steps=2", "--attacked=8", "--pgd_steps=2"],
 }
 NOT_RUN = {
+    "python -m experiments.train --config=configs/set5_srresnet.py:quick --workdir=runs/own "
+    "--config.dataset.name=folder_super_resolution --config.dataset.path=photographs "
+    "--config.dataset.splits.set14=validation": "tests/data/test_super_resolution.py",
     "python -m experiments.train --config=configs/set5_srresnet.py:quick --workdir=runs/more --manual_dir=archives "
     "--config.dataset.images=photographs": "tests/data/test_super_resolution.py",
     "python -m experiments.reproduce --run=mnist_logistic,mnist_mlp:quick --manual_dir=archives": "trains for hours",
@@ -78,6 +81,11 @@ RUNS = {
     "runs/fsdd_digits": "fsdd_digits",
     "runs/flickr8k": "flickr8k_captions",
     "runs/camvid_unet": "camvid_unet",
+    "runs/bccd": "bccd_faster_rcnn",
+    "runs/iiit5k": "iiit5k_crnn",
+    "runs/iiit5k_crnn": "iiit5k_crnn",
+    "runs/scenes": "scenes_east",
+    "runs/scenes_east": "scenes_east",
 }
 # Flags alone are added to the command of the experiment that the page is about.
 BASES = {"docs/data.md": "configs/digits_mlp.py", "docs/transfer.md": "configs/cifar10_transfer.py"}

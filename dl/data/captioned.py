@@ -86,7 +86,7 @@ def read_back(row: np.ndarray) -> list[str]:
 
 
 def small_features(
-    captions: Mapping[str, Sequence[Sequence[str]]], settings: ConfigDict | Mapping[str, Any]
+    captions: Mapping[str, Sequence[Sequence[str]]], settings: Any
 ) -> tuple[dict[str, Feature], dict[str, dict[str, np.ndarray | Ragged]]]:
     """What the features of captions are, and those of each split; the vocabulary is that of `train`.
 

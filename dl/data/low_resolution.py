@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from dl.data.checks import check_memory
 from dl.data.decoding import converted, opened, undecodable, upright
@@ -86,13 +87,12 @@ def paired(pictures: Sequence[Picture], names: Sequence[object], scale: int) -> 
     return Arrays({"image": images, "low": low, "size": sizes, "grey": np.array([p.grey for p in pictures])})
 
 
-def dataset_of(name: str, splits: dict[str, Source], settings: object) -> Dataset:
+def dataset_of(name: str, splits: dict[str, Source], settings: ConfigDict) -> Dataset:
     """The dataset of such splits.
 
     Raises:
         UserError: `dataset.size` or `margin` are set, which would change one image of a pair alone.
     """
-    get = settings.get  # type: ignore[attr-defined]
-    if any(get("size", (0, 0))) or get("margin", 0):
+    if any(settings.get("size", (0, 0))) or settings.get("margin", 0):
         raise UserError(f"images of the dataset {name!r} keep their sizes: leave out dataset.size and dataset.margin.")
     return Dataset(Info(name, FEATURES), splits)

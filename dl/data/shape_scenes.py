@@ -84,19 +84,8 @@ def parse(question: str) -> Tree:
         UserError: brackets that do not match, an unknown word, or another number of parts than a word takes.
     """
     symbols = re.findall(r"[()]|\w+", question)
-
-    def tree() -> Tree:
-        symbol = symbols.pop(0)
-        if symbol != "(":
-            return symbol
-        parts = []
-        while symbols[0] != ")":
-            parts.append(tree())
-        symbols.pop(0)
-        return tuple(parts)
-
     try:
-        found = tree()
+        found = _tree(symbols)
         layout(found)
     except (IndexError, KeyError, ValueError, TypeError):
         raise UserError(f"{question!r} is no question of SHAPES, such as '(is red (left_of square))'.") from None
@@ -105,52 +94,61 @@ def parse(question: str) -> Tree:
     return found
 
 
+def _tree(symbols: list[str]) -> Tree:
+    symbol = symbols.pop(0)
+    if symbol != "(":
+        return symbol
+    parts = []
+    while symbols[0] != ")":
+        parts.append(_tree(symbols))
+    symbols.pop(0)
+    return tuple(parts)
+
+
 def layout(question: Tree) -> list[tuple[int, int]]:
     """Module and argument of each step, in postfix order; numbers of `MODULES` and `ARGUMENTS`."""
-
-    def steps(tree: Tree) -> list[tuple[int, int]]:
-        if isinstance(tree, str):
-            if tree not in COLOURS + SHAPES:
-                raise KeyError(tree)
-            return [(1, ARGUMENTS.index(tree))]
-        head, inner = tree
-        if head not in RELATIONS:
-            raise KeyError(head)
-        return [*steps(inner), (2, ARGUMENTS.index(head))]
-
     head, *parts = question
     if head != "is" or not 1 <= len(parts) <= 2:
         raise ValueError(head)
-    found = [step for part in parts for step in steps(part)]
+    found = [step for part in parts for step in _steps(part)]
     return [*found, *([(3, 0)] if len(parts) == 2 else []), (4, 0)]
+
+
+def _steps(tree: Tree) -> list[tuple[int, int]]:
+    if isinstance(tree, str):
+        if tree not in COLOURS + SHAPES:
+            raise KeyError(tree)
+        return [(1, ARGUMENTS.index(tree))]
+    head, inner = tree
+    if head not in RELATIONS:
+        raise KeyError(head)
+    return [*_steps(inner), (2, ARGUMENTS.index(head))]
 
 
 def said(question: Tree) -> str:
     """The question in words, as the files have it: is a red shape left of a square; is a circle red."""
-
-    def thing(tree: Tree) -> str:
-        if not isinstance(tree, str):
-            relation = tree[0].replace("_", " ")
-            return f"{relation} {thing(tree[1])}"
-        return f"a {tree} shape" if tree in COLOURS else f"a {tree}"
-
     first, *others = question[1:]
-    return " ".join(["is", thing(first), *(other if other in COLOURS else thing(other) for other in others)])
+    return " ".join(["is", _thing(first), *(other if other in COLOURS else _thing(other) for other in others)])
+
+
+def _thing(tree: Tree) -> str:
+    if not isinstance(tree, str):
+        return f"{tree[0].replace('_', ' ')} {_thing(tree[1])}"
+    return f"a {tree} shape" if tree in COLOURS else f"a {tree}"
 
 
 def answers(found: Scenes, question: Tree) -> Bool[np.ndarray, " n"]:
     """Whether the answer is yes, for each scene: some cell is of all parts of the question."""
-
-    def where(tree: Tree) -> Bool[np.ndarray, "n r c"]:
-        if isinstance(tree, str):
-            return found.colour == COLOURS.index(tree) if tree in COLOURS else found.shape == SHAPES.index(tree)
-        rows, columns = RELATIONS[tree[0]]
-        padded = np.pad(where(tree[1]), ((0, 0), (1, 1), (1, 1)))
-        return padded[:, 1 - rows : 1 - rows + CELLS, 1 - columns : 1 - columns + CELLS]
-
-    parts = [where(part) for part in question[1:]]
-    both: Bool[np.ndarray, " n"] = np.logical_and.reduce(parts).any((1, 2))
+    both: Bool[np.ndarray, " n"] = np.logical_and.reduce([_where(found, part) for part in question[1:]]).any((1, 2))
     return both
+
+
+def _where(found: Scenes, tree: Tree) -> Bool[np.ndarray, "n r c"]:
+    if isinstance(tree, str):
+        return found.colour == COLOURS.index(tree) if tree in COLOURS else found.shape == SHAPES.index(tree)
+    rows, columns = RELATIONS[tree[0]]
+    padded = np.pad(_where(found, tree[1]), ((0, 0), (1, 1), (1, 1)))
+    return padded[:, 1 - rows : 1 - rows + CELLS, 1 - columns : 1 - columns + CELLS]
 
 
 def questions() -> list[str]:

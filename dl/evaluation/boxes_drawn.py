@@ -15,8 +15,8 @@ TIMES = 2  # larger than the image, so that lines are thin
 
 def scenes_with_boxes(
     images: Float[np.ndarray, "n h w c"],
-    found: Sequence[Float[np.ndarray, "k 5"]],
-    there: Sequence[Float[np.ndarray, "m 5"]],
+    found: Sequence[Float[np.ndarray, "_ 5"]],
+    there: Sequence[Float[np.ndarray, "_ 5"]],
     texts: Sequence[Sequence[str]] = (),
 ) -> Images:
     """Green: found; red: found where there is no word; orange: missed. Words stand above their boxes.

@@ -48,6 +48,18 @@ def worst_mistakes(labels: np.ndarray, predictions: np.ndarray, badness: np.ndar
     return incorrect[np.argsort(-badness, kind="stable")][:k]
 
 
+def beside_guessing(confusion: np.ndarray) -> Table:
+    """The error of a predictor that has learned nothing, beside that of a confusion matrix [C, C] (rows: true classes).
+
+    Always saying the most frequent class is wrong on the share of all others; an error near it is no learning.
+    """
+    counts = np.asarray(confusion, np.float64)
+    total = max(counts.sum(), 1.0)
+    most = 1 - counts.sum(axis=1).max(initial=0.0) / total
+    rows = (("always the most frequent class", f"{most:.2%}"), ("this run", f"{1 - np.trace(counts) / total:.2%}"))
+    return Table(("predictor", "error"), rows)
+
+
 def class_report(confusion: np.ndarray, names: Sequence[str]) -> Table:
     """Precision, recall and F1 of each class and their unweighted (macro) means, from a confusion matrix [C, C].
 

@@ -107,7 +107,7 @@ def matched(
 
 
 def precision_and_recall(
-    found: Sequence[Float[np.ndarray, "n 5"]], there: Sequence[Float[np.ndarray, "m 5"]], overlap: float = OVERLAP
+    found: Sequence[Float[np.ndarray, "_ 5"]], there: Sequence[Float[np.ndarray, "_ 5"]], overlap: float = OVERLAP
 ) -> dict[str, float]:
     """`precision`, `recall` and `f1` over all images together; 0 where nothing was found."""
     pairs = [matched(ours, truth, overlap) for ours, truth in zip(found, there, strict=True)]

@@ -39,16 +39,21 @@ class EAST(nn.Module):
     Attributes:
         width: channels of the stem and of stage1; the others are multiples of it.
         reach: pixels, the largest distance.
+        stages: how many; what they see is the larger, the more there are.
     """
 
     width: int = 16
     reach: float = 128.0
+    stages: int = 4
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b y x 6"]:
-        if x.shape[1] % 32 or x.shape[2] % 32:
-            raise UserError(f"the model east halves an image five times: {x.shape[1]}x{x.shape[2]} must be multiples of 32.")
+        if not 1 <= self.stages <= 4:
+            raise UserError(f"model.stages={self.stages}: east has 1 to 4.")
+        whole = 2 << self.stages
+        if x.shape[1] % whole or x.shape[2] % whole:
+            raise UserError(f"the model east halves an image: {x.shape[1]}x{x.shape[2]} must be multiples of {whole}.")
 
         def conv(x: Array, channels: int, name: str, size: int = 3, stride: int = 1) -> Array:
             options = {"use_bias": False, "dtype": self.dtype, "kernel_init": kernel_init}
@@ -57,11 +62,12 @@ class EAST(nn.Module):
 
         x = conv(x.astype(self.dtype), self.width, "stem", stride=2)
         stages = []
-        for number in range(4):
+        for number in range(self.stages):
             channels = self.width << number
             x = conv(conv(x, channels, f"stage{number + 1}a", stride=2), channels, f"stage{number + 1}b")
             stages.append(x)
-        for number, times in zip((3, 2, 1), MERGED, strict=False):
+        for number in range(self.stages - 1, 0, -1):
+            times = MERGED[3 - number]
             x = jnp.concatenate([jnp.repeat(jnp.repeat(x, 2, 1), 2, 2), stages[number - 1]], axis=-1)
             x = conv(conv(x, times * self.width, f"merge{number}a", size=1), times * self.width, f"merge{number}b")
         x = conv(x, MERGED[-1] * self.width, "merge0")

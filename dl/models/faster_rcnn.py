@@ -20,6 +20,7 @@ give maps of H/4, H/8 and H/16 whose places lie where their anchors are, to less
 from collections.abc import Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -30,6 +31,7 @@ from dl.layers.anchors import level_of, of_level
 from dl.layers.boxes import to_pixels
 from dl.layers.convolution import Conv
 from dl.layers.roi_align import pyramid_roi_align
+from dl.layers.sequence import walk
 from dl.layers.transposed_convolution import ConvTranspose
 from dl.models.squeezenet import SqueezeNet
 
@@ -53,11 +55,12 @@ class Plain(nn.Module):
     @nn.compact
     def features(self, x: Float[Array, "b h w c"], wanted: Sequence[str]) -> dict[str, Float[Array, "b _ _ d"]]:
         """What the layers `wanted`, of conv1 to conv4, give."""
-        found, he = {}, nn.initializers.he_normal()
-        for name in ("conv1", "conv2", "conv3", "conv4"):
-            conv = Conv(self.depth, (3, 3), 2, padding=1, dtype=self.dtype, kernel_init=he, name=name)
-            found[name] = x = nn.relu(conv(x))
-        return {name: found[name] for name in wanted}
+        he = nn.initializers.he_normal()
+
+        def layer(name: str, x: jax.Array) -> jax.Array:
+            return nn.relu(Conv(self.depth, (3, 3), 2, padding=1, dtype=self.dtype, kernel_init=he, name=name)(x))
+
+        return walk("the plain backbone", ("conv1", "conv2", "conv3", "conv4"), wanted, x, layer)
 
 
 class FasterRCNN(nn.Module):

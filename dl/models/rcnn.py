@@ -6,7 +6,8 @@
     head        dense, with dropout before it; used while the network is         K + 1, class 0 the background
                 fine-tuned, and gone after that
 
-With `features` "hog" there is no network: the description is a histogram of oriented gradients (`dl.layers.hog`).
+With `features` "hog" there is no network: the description is a histogram of oriented gradients (`dl.layers.hog`). "plain" is a
+small network, three 3x3 / 2 to 8, for trials.
 
 Deviations: SqueezeNet where the paper has AlexNet, and its last convolutions' averages where it has fc7.
 """
@@ -18,10 +19,12 @@ from jaxtyping import Array, Float
 
 from dl.errors import UserError, unknown
 from dl.layers.hog import CELL, hog
+from dl.models.faster_rcnn import Plain
 from dl.models.squeezenet import SqueezeNet
 
 LENGTH = 20.0  # of a description, as in the authors' code
-DESCRIBED = ("squeezenet", "hog")
+DESCRIBED = {"squeezenet": "fire9", "plain": "conv3", "hog": ""}  # and the layer that is looked at
+SMALL = 8  # channels of "plain"
 
 
 class RCNN(nn.Module):
@@ -29,7 +32,7 @@ class RCNN(nn.Module):
 
     Attributes:
         num_classes: K, without the background.
-        features: "squeezenet" or "hog".
+        features: "squeezenet", "plain" or "hog".
         side: of a warped region, in pixels.
         grid: parts on each side of the last map.
         dropout: of the features, in training.
@@ -50,10 +53,11 @@ class RCNN(nn.Module):
             raise unknown("features of rcnn", self.features, DESCRIBED)
         if self.features == "hog" and (self.side % CELL or self.side < 2 * CELL):
             raise UserError(f"model.side={self.side}: histograms of gradients take a multiple of {CELL}, {2 * CELL} at least.")
-        if self.features == "squeezenet" and (self.side < 32 or self.grid < 1):
+        if self.learned and (self.side < 32 or self.grid < 1):
             raise UserError(f"model.side={self.side} must be 32 at least, and model.grid={self.grid} at least 1.")
-        if self.features == "squeezenet":
-            self.backbone = SqueezeNet(num_classes=1, dtype=self.dtype)
+        if self.learned:
+            squeezenet = self.features == "squeezenet"
+            self.backbone = SqueezeNet(num_classes=1, dtype=self.dtype) if squeezenet else Plain(SMALL, dtype=self.dtype)
             self.head = nn.Dense(self.num_classes + 1, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
             self.drop = nn.Dropout(self.dropout)
 
@@ -74,7 +78,8 @@ class RCNN(nn.Module):
         if not self.learned:
             found = hog(x.astype(jnp.float32))
         else:
-            maps = self.backbone.features(x, ("fire9",))["fire9"].astype(jnp.float32)
+            layer = DESCRIBED[self.features]
+            maps = self.backbone.features(x, (layer,))[layer].astype(jnp.float32)
             found = _parts(maps, min(self.grid, *maps.shape[1:3]))
         return LENGTH * found / jnp.maximum(jnp.linalg.norm(found, axis=-1, keepdims=True), 1e-6)
 

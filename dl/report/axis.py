@@ -22,9 +22,22 @@ def make(values: np.ndarray, log: bool | None = False, pad: float = 0.05) -> Axi
     """The axis that shows all finite `values` [N] (at least one). `log=None` decides by how they are spread."""
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())
+    return _log(low, high, pad) if is_log(values, log) else _linear(low, high, pad)
+
+
+def is_log(values: np.ndarray, log: bool | None) -> bool:
+    """Whether `make` makes a logarithmic axis of these values (at least one is finite)."""
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(values.max())
     if log is None:
-        log = low > 0 and bool(np.mean(values < high / LOG_RATIO) >= LOG_SHARE)
-    return _log(low, high, pad) if log and low > 0 else _linear(low, high, pad)
+        return low > 0 and bool(np.mean(values < high / LOG_RATIO) >= LOG_SHARE)
+    return log and low > 0
+
+
+def spans(values: np.ndarray, ratio: float) -> bool:
+    """Whether all finite values are positive, and the largest is so many times the smallest."""
+    values = values[np.isfinite(values)]
+    return bool(values.size and values.min() > 0 and values.max() >= ratio * values.min())
 
 
 def _linear(low: float, high: float, pad: float) -> Axis:

@@ -18,6 +18,8 @@ from dl.report.style import colour
 WIDTH, HEIGHT = 370, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 6, 34  # margins
 BINS = 250  # a line of more than twice as many points keeps the extremes of so many bins
+SWITCHED = 10.0  # the largest value over the smallest from which on the reader may choose the scale
+STRIPS = 50  # places where the pointer is told values, at most
 THIN = 5  # replicas are drawn one by one up to so many
 
 
@@ -50,6 +52,7 @@ def plot(
     log: bool | None = None,
     marks: Sequence[float] = (),
     subtitle: str = "",
+    switch: bool = False,
 ) -> str:
     """A plot of lines as an HTML figure.
 
@@ -61,6 +64,7 @@ def plot(
         log: whether y is logarithmic; None decides by the span of the values.
         marks: x positions of dashed vertical lines, such as the beginnings of phases.
         subtitle: after the title, in grey.
+        switch: whether the reader may choose the other scale of y, where values differ so much that it shows something else.
     """
     lines = [_thinned(line) for line in lines]
     shown = _extent(lines)
@@ -69,11 +73,44 @@ def plot(
         return _figure(title, subtitle, _legend(lines), '<p class="soft">no finite values</p>')
     if 0 < x_all.min() < 0.2 * x_all.max():
         x_all = np.append(x_all, 0.0)  # the first line is logged a little after the start
-    y_axis, x_axis = axis.make(shown, log), axis.make(x_all, pad=0.0)
-    body = "".join(_draw(line, x_axis, y_axis) for line in lines)
+    x_axis = axis.make(x_all, pad=0.0)
     at = _x(x_axis, np.array(marks, float)).tolist()
     ruled = "".join(f'<path class="mark" d="M{x:.1f} 0V{HEIGHT - TOP - BOTTOM}"/>' for x in at)
-    return _figure(title, subtitle, _legend(lines), _svg(title, x_axis, y_axis, ruled + body, x_title, y_title))
+    pointed = _pointed(lines, x_axis, x_title.partition(" ")[0])
+
+    def drawn(log: bool | None) -> str:
+        y_axis = axis.make(shown, log)
+        body = "".join(_draw(line, x_axis, y_axis) for line in lines)
+        return _svg(title, x_axis, y_axis, ruled + body + pointed, x_title, y_title)
+
+    first, other = drawn(log), drawn(not axis.is_log(shown, log)) if switch and axis.spans(shown, SWITCHED) else ""
+    if other:
+        name = "linear" if axis.is_log(shown, log) else "logarithmic"
+        box = f'<label class="switch"><input type="checkbox"> {name}</label>'
+        first = f'{box}<div class="first">{first}</div><div class="other">{other}</div>'
+    return _figure(title, subtitle, _legend(lines), first)
+
+
+def _pointed(lines: Sequence[Line], x_axis: axis.Axis, what: str) -> str:
+    """Upright strips over the plot, each of which tells the values of the lines there when the pointer rests on it."""
+    places = np.unique(np.concatenate([line.x[np.isfinite(line.y)] for line in lines]).astype(float))
+    if len(places) < 2:
+        return ""
+    far = (places[-1] - places[0]) / STRIPS if len(places) > STRIPS else 0.0  # a line without a value that near says nothing
+    places = places[np.unique(np.linspace(0, len(places) - 1, STRIPS).round().astype(int))]
+    at, height = _x(x_axis, places), HEIGHT - TOP - BOTTOM
+    edges = np.concatenate([at[:1] - 4, (at[1:] + at[:-1]) / 2, at[-1:] + 4])
+    out = ""
+    for place, middle, left, right in zip(places, at, edges, edges[1:], strict=False):
+        values = []
+        for line in lines:
+            nearest = int(np.abs(line.x - place).argmin()) if len(line.x) else 0
+            if len(line.x) and abs(line.x[nearest] - place) <= far and np.isfinite(line.y[nearest]):
+                values.append(f"{line.name} {axis.number(float(line.y[nearest]))}")
+        told = escape(", ".join([f"{what} {axis.number(float(place))}".strip(), *values]))
+        strip = f'<rect x="{left:.1f}" y="0" width="{right - left:.1f}" height="{height}"/>'
+        out += f'<g class="at">{strip}<path d="M{middle:.1f} 0V{height}"/><title>{told}</title></g>'
+    return out
 
 
 def curves(artifact: Curves, title: str, subtitle: str = "") -> str:

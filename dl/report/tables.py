@@ -87,16 +87,16 @@ def matrix(artifact: Matrix) -> str:
 
 
 def _strength(artifact: Matrix) -> tuple[np.ndarray, np.ndarray]:
-    """How strong each cell is coloured, 0..0.8 [R, C], and which cells have the second colour: mistakes, or negative values."""
+    """How strong each cell is coloured, 0..0.8 [R, C], and which cells have the second colour: mistakes, or negative values.
+
+    In a confusion matrix it is the share of the row, so that a single mistake among many examples stays pale.
+    """
     values = np.nan_to_num(np.asarray(artifact.values, np.float64))
     confusion = np.issubdtype(np.asarray(artifact.values).dtype, np.integer) and list(artifact.rows) == list(artifact.columns)
     off = np.eye(*values.shape) == 0 if confusion else values < 0
     size = np.abs(values)
-    groups = (off, np.logical_not(off)) if confusion else (np.ones(off.shape, bool),)
-    strength = np.zeros_like(size)
-    for group in groups:
-        largest = size[group].max(initial=0.0)
-        strength[group] = 0.8 * np.sqrt(size[group] / (largest or 1.0))  # the root lifts what is small
+    largest = size.sum(1, keepdims=True) if confusion else size.max(initial=0.0)
+    strength = 0.8 * np.sqrt(size / np.where(largest == 0, 1.0, largest))  # the root lifts what is small
     return strength, off
 
 

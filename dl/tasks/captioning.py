@@ -234,7 +234,8 @@ class Captioning:
         phases = [Phase(steps - tuned, ("caption",))]
         if tuned:
             section = config.optimizer.copy_and_resolve_references()
-            section.learning_rate *= self.settings.finetune_rate
+            rate, part = section.learning_rate, self.settings.finetune_rate  # a tuple is of a sweep
+            section.learning_rate = tuple(part * r for r in rate) if isinstance(rate, tuple) else part * rate
             objectives["finetune"] = Objective(self.loss, ("model", "cnn"), optimizers.build(section, tuned))
             phases.append(Phase(tuned, ("finetune",)))
         kinds = {f"bleu{n}": Metric("higher", format=".2f", how=signature(n)) for n in ORDERS}

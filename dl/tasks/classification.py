@@ -17,7 +17,7 @@ freeze cost no gradient; their batch normalisation is frozen too, unless `config
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
 from dl import registry
@@ -34,11 +34,12 @@ from dl.artifacts import Artifact, Images, Matrix
 from dl.data.augmentation.test_time import test_time_augmentation
 from dl.dataset import Info, Resources
 from dl.errors import UserError, unknown
-from dl.evaluation.classification import class_report, confusion_matrix, worst_mistakes
+from dl.evaluation.classification import beside_guessing, class_report, confusion_matrix, worst_mistakes
 from dl.evaluation.filters import first_layer_filters
 from dl.metric import ERROR, LOWER
 from dl.models import build as models
-from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Phase, Task, Tree, mean
+from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Pair, Phase, Task, Tree, mean
+from dl.tasks import class_weights
 from dl.training import optimizers
 from dl.transfer import initial_weights, whitening
 from dl.transfer.frozen import Frozen, constant, frozen, frozen_statistics, nothing
@@ -61,6 +62,8 @@ class Settings(NamedTuple):
     reinitialise: regular expression of the parameters that do not start from `weights`.
     frozen_statistics: whether batch normalisation with frozen parameters keeps its statistics.
     whitened: convolution that starts as a whitening of the data's patches (`dl.transfer.whitening`).
+    class_weights: "balanced" weighs training examples as if all classes were equally frequent (`dl.tasks.class_weights`).
+    top_k: besides the error, the share of examples whose class is not among the k likeliest; 0 leaves it out.
     """
 
     loss: str = "cross_entropy"
@@ -71,6 +74,8 @@ class Settings(NamedTuple):
     reinitialise: str = ""
     frozen_statistics: bool = True
     whitened: str = ""
+    class_weights: str = ""
+    top_k: int = 0
 
 
 def cross_entropy(scores: Scores, labels: Labels, smoothing: float = 0.0) -> Losses:
@@ -109,6 +114,11 @@ def mean_score(scores: Float[Array, "samples batch classes"]) -> Scores:
     return scores.mean(0)
 
 
+def outside_top(scores: Scores, labels: Labels, k: int) -> Bool[Array, " batch"]:
+    """Whether the class of each example is not among its k highest scores."""
+    return (jax.lax.top_k(scores, k)[1] != labels[:, None]).all(-1)
+
+
 AVERAGES: dict[str, Callable[..., Scores]] = {
     "cross_entropy": log_mean_probability,
     "map": mean_score,
@@ -129,6 +139,8 @@ class Classification:
     is_frozen: path of a parameter -> whether the optimizer leaves it as it is.
     freeze_statistics: whether batch normalisation with such parameters keeps its statistics too.
     auxiliary: weight of the losses of auxiliary scores.
+    class_weights: of an example of each class in training; () for 1.
+    top_k: see `Settings`.
     """
 
     model: nn.Module
@@ -140,6 +152,8 @@ class Classification:
     is_frozen: Frozen = nothing
     freeze_statistics: bool = True
     auxiliary: float = 0.0
+    class_weights: tuple[float, ...] = ()
+    top_k: int = 0
 
     def init(self, key: jax.Array) -> tuple[Tree, Tree]:
         """Parameters of the model, and its running statistics, where it has any."""
@@ -166,6 +180,16 @@ class Classification:
             return losses
         return batch["mix"] * losses + (1 - batch["mix"]) * self.loss(scores, batch["label_mix"])
 
+    def weighted(self, losses: Losses, batch: Batch) -> Pair:
+        """The mean loss, each example weighed by its class (after mixup, by the classes of both)."""
+        if not self.class_weights:
+            return mean(losses)
+        of_class = jnp.asarray(self.class_weights)
+        weight = of_class[batch["label"]]
+        if "mix" in batch:
+            weight = batch["mix"] * weight + (1 - batch["mix"]) * of_class[batch["label_mix"]]
+        return (weight * losses).sum(), weight.sum()
+
     def classify(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Outcome:
         """The loss that training minimises."""
         scores, variables = self.training_scores(params, variables, batch["image"], key)
@@ -173,13 +197,13 @@ class Classification:
         incorrect = scores.argmax(-1) != batch["label"]
         metrics = {"loss": mean(losses), "error": mean(incorrect)}
         if not self.auxiliary:
-            return mean(losses), (variables, metrics)
+            return self.weighted(losses, batch), (variables, metrics)
         sown = jax.tree.leaves(variables.pop("auxiliary", {}))
         if not sown:
             name = type(self.model).__name__
             raise UserError(f"task.auxiliary={self.auxiliary:g}, but {name} gives no auxiliary scores: set it to 0.")
         more = jnp.stack([self.losses(each, batch) for each in sown]).sum(0)
-        return mean(losses + self.auxiliary * more), (variables, metrics | {"auxiliary": mean(more)})
+        return self.weighted(losses + self.auxiliary * more, batch), (variables, metrics | {"auxiliary": mean(more)})
 
     def predict(self, params: Tree, variables: Tree, batch: Batch, key: jax.Array) -> Scores:
         """The scores of the images, or the average of those of augmented copies."""
@@ -195,6 +219,8 @@ class Classification:
         prediction, probability = scores.argmax(-1).astype(jnp.int32), jax.nn.softmax(scores)
         losses = self.loss(scores, label)
         metrics = {"loss": mean(losses, mask), "error": mean(prediction != label, mask)}
+        if self.top_k:
+            metrics[f"top_{self.top_k}_error"] = mean(outside_top(scores, label, self.top_k), mask)
         return metrics, {"label": label, "prediction": prediction, "probability": probability.max(-1), "loss": losses}
 
     def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
@@ -204,18 +230,20 @@ class Classification:
     def task(self, optimizer: optax.GradientTransformation, steps: int) -> Task:
         """The task: so many `steps` of the `optimizer`."""
         objectives = {"classify": Objective(self.classify, ("model",), optimizer)}
-        evaluators = {"classify": Evaluator(self.evaluate, {"loss": LOWER, "error": ERROR})}
+        top = {f"top_{self.top_k}_error": ERROR} if self.top_k else {}
+        evaluators = {"classify": Evaluator(self.evaluate, {"loss": LOWER, "error": ERROR, **top})}
         return Task(self.init, objectives, (Phase(steps, ("classify",)),), evaluators, self.render)
 
 
 def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Artifact]:
-    """Confusion matrix, a table of the classes, the worst mistakes with their images, and the first layer's filters."""
+    """Confusion matrix, a table of the classes, what guessing errs, the worst mistakes as images, the first layer's filters."""
     out = evaluation.outputs
     names = info.class_names or tuple(str(c) for c in range(info.num_classes))
     label, prediction, probability = out["label"], out["prediction"], out["probability"]
     counts = confusion_matrix(label, prediction, len(names))
     shown: dict[str, Artifact] = {"confusion matrix": Matrix(counts, names, names, "actual", "predicted")}
     shown["classes"] = class_report(counts, names)
+    shown["beside guessing"] = beside_guessing(counts)
     worst = worst_mistakes(label, prediction, out["loss"], WORST)
     if len(worst):
         pixels = evaluation.examples(worst)["image"]
@@ -240,10 +268,12 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
     settings = registry.read(Settings, "the task classification", config.task)
     if settings.auxiliary < 0:
         raise UserError(f"task.auxiliary must not be negative, got {settings.auxiliary:g}.")
-    optimizer = optimizers.build(config.optimizer, steps)
+    if not 0 <= settings.top_k <= info.num_classes:
+        raise UserError(f"task.top_k={settings.top_k}: give at most the {info.num_classes} classes, or 0 for none.")
+    optimizer, weights = optimizers.build(config.optimizer, steps), class_weights.of(settings.class_weights, resources)
 
     def of(info: Info) -> Task:
-        return _classification(config, info, settings).task(optimizer, steps)
+        return replace(_classification(config, info, settings), class_weights=weights).task(optimizer, steps)
 
     task = of(info)
     if settings.whitened:
@@ -271,6 +301,7 @@ def _classification(config: ConfigDict, info: Info, settings: Settings) -> Class
         frozen(config.optimizer.get("rules", ())),
         settings.frozen_statistics,
         settings.auxiliary,
+        top_k=settings.top_k,
     )
 
 

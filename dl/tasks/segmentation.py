@@ -19,6 +19,7 @@ classification, `reinitialise` and the optimizer's rules say what is new and wha
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -115,7 +116,7 @@ def weighted_cross_entropy(
     return -(targets * jax.nn.log_softmax(scores)).sum((1, 2, 3)), targets.sum((1, 2, 3))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """A network that scores the classes of every pixel; its parameters are the group `model`.
 
@@ -221,11 +222,11 @@ class Segmentation:
         right, counts = evaluation.outputs["right"], evaluation.sums["segment"]["confusion"]
         some = np.unique(np.linspace(0, len(right) - 1, SHOWN).round().astype(int))
         worst = right.argsort(kind="stable")[:SHOWN]
-        predict = jax.jit(lambda images: self.refine(self.predict(params, variables, images), images).argmax(-1))
 
         def shown(chosen: np.ndarray) -> Images:
             batch = evaluation.examples(chosen)
-            return self.overlays(batch, np.asarray(predict(jnp.asarray(batch["image"]))), right[chosen])
+            predicted = labels_of(self, params, variables, jnp.asarray(batch["image"]))
+            return self.overlays(batch, np.asarray(predicted), right[chosen])
 
         return {
             "IoU of the classes": label_maps.class_table(counts, self.names),
@@ -256,6 +257,12 @@ class Segmentation:
             crf = label_maps.metrics(self.names, "crf_")
             evaluators["crf"] = Evaluator(self.evaluate_crf, crf, self.finish_crf, every=0)
         return Task(self.init, objectives, (Phase(steps, ("segment",)),), evaluators, self.render)
+
+
+@partial(jax.jit, static_argnums=0)
+def labels_of(learner: Segmentation, params: Tree, variables: Tree, images: Float[Array, "b h w c"]) -> Labels:
+    """What a learner sees on images, after the CRF; one program for all splits."""
+    return learner.refine(learner.predict(params, variables, images), images).argmax(-1)
 
 
 def build(config: ConfigDict, resources: Resources, steps: int) -> Task:

@@ -180,7 +180,9 @@ class SuperResolution:
                 pixels.append(np.asarray(image)[0, top : top + window, left : left + window])
                 captions.append(name if name == "original" else f"{NAMES[name]} {_numbers(evaluation, name, row)}")
         header = ["image", *(f"{NAMES[name]} {what}" for name in names for what in ("PSNR", "SSIM"))]
-        rows = [[row, *(f for name in names for f in _numbers(evaluation, name, row).split(" / "))] for row in range(count)]
+        rows = [
+            [str(row), *(f for name in names for f in _numbers(evaluation, name, row).split(" / "))] for row in range(count)
+        ]
         return {"side by side": Images(np.stack(pixels), captions, len(names) + 1), "images": Table(header, rows)}
 
     def window(self, evaluation: Evaluation, count: int) -> int:
@@ -271,6 +273,8 @@ def _phases(settings: Settings, steps: int) -> tuple[int, int, int]:
         raise UserError("task.border and the weights of the losses must not be negative.")
     if min(settings.phases) < 0 or abs(sum(settings.phases) - 1) > 1e-6:
         raise UserError(f"task.phases={settings.phases} must be three shares of the steps that add up to 1.")
+    if settings.phases[2] and not settings.phases[1]:
+        raise UserError(f"task.phases={settings.phases} has the end of a game and no game: give the second phase a share too.")
     first, second = (round(share * steps) for share in settings.phases[:2])
     return first, second, steps - first - second
 

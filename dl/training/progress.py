@@ -25,11 +25,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self.enabled and sys.stdout.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
-
-            columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-            self.bar = Bar(*columns, TextColumn("{task.description}"))
+            self.bar = bar()
             self.bar.add_task("", total=self.total)
             self.bar.start()
         return self
@@ -61,6 +57,29 @@ class Progress:
         elif line["split"] != "train" or time.monotonic() - self.shown > SECONDS_BETWEEN_LINES:
             self.note(text)
             self.shown = time.monotonic()
+
+
+def bar(**settings: Any) -> Any:
+    """The bar of rich: how far, how fast, for how long yet, and in what is left of the line the last metrics.
+
+    Args:
+        settings: of `rich.progress.Progress`.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.3g}/s" if speed else "", "progress.data.speed")
+
+    rest = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
+    whole = {"no_wrap": True}
+    counts = MofNCompleteColumn(table_column=Column(**whole))
+    left = TimeRemainingColumn(compact=True, table_column=Column(**whole))
+    return Bar(BarColumn(bar_width=12), counts, Rate(table_column=Column(**whole)), left, rest, expand=True, **settings)
 
 
 def _number(found: dict[str, Any], rates: int) -> str:

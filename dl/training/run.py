@@ -93,5 +93,16 @@ def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
     if jax.process_index() == 0:
         content |= history.made_with(workdir, trained.step)
         render_splits(experiment, workdir, meshes.first_replica(shown, evaluated, experiment.mesh), trained.evaluated)
+        show_in_tensorboard(workdir, experiment.config, trained.step, content["metrics"])
         write_json(workdir / "result.json", content)
     return content
+
+
+def show_in_tensorboard(workdir: Path, config: ConfigDict, step: int, metrics: dict[str, Any]) -> None:
+    """Adds images, texts, settings and what was reached with them to the event files of a run."""
+    from dl.config import flatten
+    from dl.report import artifacts
+    from dl.training.events import add_shown
+
+    reached = {f"reached/{split}/{name}": found["mean"] for split, named in metrics.items() for name, found in named.items()}
+    add_shown(workdir / "tensorboard", step, artifacts.load(workdir), flatten(config), reached)

@@ -116,7 +116,7 @@ def study(folder: Path, better: str, kind: str, prune: bool, seed: int) -> Any:
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    direction = {"lower": "minimize", "higher": "maximize"}[better]
+    direction: Any = {"lower": "minimize", "higher": "maximize"}[better]
     storage = JournalStorage(JournalFileBackend(str(folder / STORAGE)))
     found = optuna.create_study(storage=storage, study_name="search", direction=direction, load_if_exists=True)
     drawn = seed + len(found.trials)

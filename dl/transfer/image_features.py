@@ -52,7 +52,7 @@ class Extractor:
         rows, columns = (jnp.asarray(averaging(size, self.grid)) for size in found.shape[1:3])
         return jnp.einsum("pi,qj,bijc->bpqc", rows, columns, found)
 
-    def of_images(self, images: UInt8[np.ndarray, "n h w c"]) -> Float16[np.ndarray, "n y x k"]:
+    def of_images(self, images: UInt8[np.ndarray, "n h w c"]) -> Float16[np.ndarray, "n y x d"]:
         """The features of all images, in half precision; a grey image counts as RGB."""
         made = []
         for start in range(0, len(images), ROWS):

@@ -81,14 +81,14 @@ HEAD = ("image", "caption", "split")
 MISTAKES = {
     "missing": (
         [("0.png", "a"), ("9.png", "a"), ("7.png", "a")],
-        "line 3: there is no image '9.png' in .* 2 images are missing",
+        "line 3: there is no image '9.png' in .*2 images are missing in all",
     ),
     "empty": ([("0.png", " . ")], "line 2: the caption of '0.png' has no word"),
     "two splits": ([HEAD, ("0.png", "a", "train"), ("0.png", "b", "test")], "line 3: the image '0.png' is in two splits"),
     "split": ([HEAD, ("0.png", "a", "trian")], "unknown split in line 2 .* 'trian'. Did you mean 'train'"),
     "columns": ([HEAD, ("0.png", "a")], "line 2: it has 2 columns, and the first has 3"),
     "no train": ([HEAD, ("0.png", "a", "test")], "leaves no image to train on"),
-    "rare": ([("0.png", "a dog")], "no word occurs 5 times .* set dataset.minimum_count=1"),
+    "rare": ([HEAD, ("0.png", "a dog", "train")], "no word occurs 5 times .* set dataset.minimum_count=1"),
 }
 
 

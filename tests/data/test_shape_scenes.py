@@ -114,12 +114,12 @@ def test_what_is_no_question_is_one_line(written):
 
 
 def test_generated_scenes_ask_no_question_of_the_tests(shared_data):
-    dataset = load(settings(splits=("generated", "validation", "test"), generated=2000), manual_dir=str(shared_data))
+    dataset = load(settings(splits=("generated", "validation", "test"), generated=800), manual_dir=str(shared_data))
     asked = {name: {bytes(row) for row in source.features["question"]} for name, source in dataset.splits.items()}
-    assert len(asked["generated"]) > 400 and len(asked["test"]) == len(asked["validation"]) == 16
+    assert len(asked["generated"]) > 200 and len(asked["test"]) == len(asked["validation"]) == 16
     assert not asked["generated"] & (asked["test"] | asked["validation"])
-    share = np.bincount(dataset.splits["generated"].features["form"]) / 2000
-    np.testing.assert_allclose(share, [2 / 11, 6 / 11, 3 / 11], atol=0.04)
+    share = np.bincount(dataset.splits["generated"].features["form"]) / 800
+    np.testing.assert_allclose(share, [2 / 11, 6 / 11, 3 / 11], atol=0.06)
 
 
 def test_numbers_out_of_range_are_one_line():

@@ -21,6 +21,7 @@ def config():
     made.update(steps=12, batch_size=32, steps_per_dispatch=4, log_every=4, eval_every=4)
     made.model.update(name="mlp", hidden=(8,), activation="relu")
     made.mesh.update(replica=1, data=1)
+    made.replicate = "vmap"
     return made
 
 

@@ -43,7 +43,7 @@ def test_a_probe_finds_the_direction_of_a_linear_attribute_and_says_how_good_it_
     z = random.standard_normal((400, 6)).astype(np.float32)
     true = np.array([3, 0, -4, 0, 0, 0]) / 5
     found = attributes.probe(z, 2 * z @ true + 7)
-    np.testing.assert_allclose(found.direction, true, atol=1e-3)
+    np.testing.assert_allclose(found.direction, true, atol=5e-3)
     assert found.r2 > 0.999
     assert attributes.probe(z, random.standard_normal(400)).r2 < 0.1
 

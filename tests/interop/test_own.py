@@ -34,6 +34,7 @@ CLASSIFIERS = {
     "mlp": ({"hidden": (8, 4)}, (8, 8, 1)),
     "cifar_speed": ({"widths": (8, 8, 8)}, (32, 32, 3)),
     "koch": ({}, (105, 105, 1)),
+    "pilotnet": ({}, (61, 61, 3)),
     "small_tower": ({"features": 8, "blocks": 2}, (28, 28, 1)),
 }
 TASKS = {
@@ -85,6 +86,7 @@ SMOKE = {  # the smallest variants of configs
     "glove": "imdb_glove.py:smoke",
     "listen_attend_spell": "an4_las.py:smoke",
     "memory_network": "babi_memory.py:smoke",
+    "rcnn": "bccd_rcnn.py:smoke",
     "recursive_net": "sst_rntn.py:smoke",
     "lstm_cnn": "shapes_modules.py:lstm_cnn_smoke",
     "module_network": "shapes_modules.py:smoke",

@@ -18,7 +18,7 @@ from tests.pytorch.draw import uniform
 def test_bilinear(case):
     before, _, after = case.removeprefix("bilinear ").partition(" to ")
     sides, size = (tuple(map(int, text.split("x"))) for text in (before, after))
-    ours = with_gradients(lambda x: resized(x, size), uniform("x", (2, *sides, 3)))
+    ours = with_gradients(lambda x: resized(x, size), uniform("x", (1, *sides, 2)))
     check(ours, recorded.arrays("segmentation", case))
 
 
@@ -27,7 +27,7 @@ def test_unpooling():
         maxima, places = pool_with_places(x)
         return unpool(maxima * maxima + 1, places)
 
-    check(with_gradients(function, uniform("x", (2, 6, 8, 5))), recorded.arrays("segmentation", "unpooled"))
+    check(with_gradients(function, uniform("x", (1, 6, 8, 3))), recorded.arrays("segmentation", "unpooled"))
 
 
 def test_places_of_a_worked_example():
@@ -40,9 +40,9 @@ def test_places_of_a_worked_example():
     assert first.item() == 0
 
 
-@pytest.mark.parametrize("dilation", [2, 4])
+@pytest.mark.parametrize("dilation", [2, 3])
 def test_atrous_convolution(dilation):
-    x, kernel, pair = uniform("x", (2, 9, 7, 16)), uniform("kernel", (3, 3, 16, 6)), (dilation, dilation)
+    x, kernel, pair = *map(jnp.asarray, (uniform("x", (1, 9, 7, 16)), uniform("kernel", (3, 3, 16, 2)))), (dilation, dilation)
     ours = with_gradients(lambda x, kernel: convolve(x, kernel, padding=dilation, dilation=pair), x, kernel)
     check(ours, recorded.arrays("segmentation", f"dilated {dilation}"))
     with stock_operations():
@@ -50,7 +50,7 @@ def test_atrous_convolution(dilation):
 
 
 def test_the_bilinear_kernel_interpolates():
-    x = uniform("x", (1, 4, 5, 3))
+    x = jnp.asarray(uniform("x", (1, 4, 5, 3)))
     kernel = bilinear_kernel(jax.random.key(0), (4, 4, 3, 3))
     np.testing.assert_allclose(kernel[:, :, 0, 0], np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16)
     ours, wanted = convolve_transposed(x, kernel, 2), resized(x, (8, 10))
@@ -58,7 +58,7 @@ def test_the_bilinear_kernel_interpolates():
 
 
 def test_images_are_padded_by_their_rims_and_cut_out_again():
-    x = uniform("x", (2, 5, 8, 3))
+    x = jnp.asarray(uniform("x", (2, 5, 8, 3)))
     padded, window = padded_to(x, 4)
     assert padded.shape == (2, 8, 8, 3) and window == ((1, 6), (0, 8))
     np.testing.assert_array_equal(cut(padded, window), x)

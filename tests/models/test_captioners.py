@@ -1,5 +1,7 @@
 """Models that caption, find and answer: parameters as their tables say, one step by hand, and steps that make a sequence."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +30,16 @@ COUNTS = {
 def test_parameters_are_as_many_as_the_table_says(model, given, count):
     shapes = jax.eval_shape(model.init, jax.random.key(0), *given)["params"]
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def encoded(model, variables, features):
+    return model.apply(variables, features, method="encode")
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def decoded(model, variables, memory, state, words, train=False, noise=None, expected=None):
+    return model.apply(variables, memory, state, words, train, *([] if noise is None else [noise, expected]), method="decode")
 
 
 def sigmoid(x):
@@ -59,7 +71,7 @@ def shown():
     model = ShowAttendTell(9, embedding=5, hidden=6, attention_features=4)
     features = jax.random.normal(jax.random.key(1), (2, 2, 3, 7))
     words = jnp.array([[1, 4, 5, 2], [1, 7, 2, 0]])
-    params = model.init(jax.random.key(0), features, words)["params"]
+    params = jax.jit(model.init)(jax.random.key(0), features, words)["params"]
     return (
         model,
         {"params": jax.tree.map(lambda x: x + 0.1 * jnp.cos(jnp.arange(x.size).reshape(x.shape)), params)},
@@ -70,8 +82,8 @@ def shown():
 
 def test_a_caption_by_hand(shown):
     model, variables, features, words = shown
-    memory, state = model.apply(variables, features, method="encode")
-    scores, _, weights, seen = model.apply(variables, memory, state, words, method="decode")
+    memory, state = encoded(model, variables, features)
+    scores, _, weights, seen = decoded(model, variables, memory, state, words)
     np.testing.assert_array_equal(weights, seen)
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), variables["params"])
     for row in range(2):
@@ -82,10 +94,10 @@ def test_a_caption_by_hand(shown):
 
 def test_hard_attention_sees_the_place_drawn(shown):
     model, variables, features, words = shown
-    memory, state = model.apply(variables, features, method="encode")
+    memory, state = encoded(model, variables, features)
     noise = jax.random.gumbel(jax.random.key(2), (2, 4, 6))
     whole = jnp.array([0.0, 1.0])[:, None, None] * jnp.ones((2, 4, 1))
-    scores, _, weights, seen = model.apply(variables, memory, state, words, False, noise, whole, method="decode")
+    scores, _, weights, seen = decoded(model, variables, memory, state, words, False, noise, whole)
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), variables["params"])
     drawn = by_hand(params, np.asarray(features[0], np.float64), np.asarray(words[0]), np.asarray(noise[0]))
     soft = by_hand(params, np.asarray(features[1], np.float64), np.asarray(words[1]))
@@ -99,13 +111,13 @@ def test_hard_attention_sees_the_place_drawn(shown):
 @pytest.mark.parametrize("model", [ShowAttendTell(9, 5, 6), ShowAndTell(9, 5, 6)], ids=["attention", "none"])
 def test_word_by_word_is_the_caption_at_once(model):
     features, words = jax.random.normal(jax.random.key(1), (2, 2, 2, 4)), jnp.array([[1, 4, 5], [1, 7, 2]])
-    variables = model.init(jax.random.key(0), features, words)
-    memory, state = model.apply(variables, features, method="encode")
-    at_once = model.apply(variables, memory, state, words, method="decode")[0]
+    variables = jax.jit(model.init)(jax.random.key(0), features, words)
+    memory, state = encoded(model, variables, features)
+    at_once = decoded(model, variables, memory, state, words)[0]
     for n in range(3):
-        scores, state, *_ = model.apply(variables, memory, state, words[:, n : n + 1], method="decode")
+        scores, state, *_ = decoded(model, variables, memory, state, words[:, n : n + 1])
         np.testing.assert_allclose(scores[:, 0], at_once[:, n], rtol=1e-5, atol=1e-6)
-    other = model.apply(variables, features + 1, words)
+    other = decoded(model, variables, *encoded(model, variables, features + 1), words)[0]
     assert np.abs(np.asarray(other - at_once)).max() > 1e-3  # the image is seen
 
 
@@ -117,15 +129,16 @@ def test_modules_are_put_together_as_the_layout_says():
     program = [[1, 3], [1, 5], [2, 7], [3, 0], [4, 0], [0, 0]]
     layouts = jnp.array([program, [[1, 3], *[[0, 0]] * 5], [[1, 5], [2, 7], *[[0, 0]] * 4], [[1, 5], *[[0, 0]] * 5]])
     same = jnp.broadcast_to(image[:1], image.shape)
-    variables = model.init(jax.random.key(0), same, question, layouts)
-    _, maps = model.apply(variables, same, question, layouts)
+    variables = jax.jit(model.init)(jax.random.key(0), same, question, layouts)
+    apply = jax.jit(model.apply)
+    _, maps = apply(variables, same, question, layouts)
     np.testing.assert_allclose(maps[0, 0], maps[1, 0], rtol=1e-5)
     np.testing.assert_allclose(maps[0, 1], maps[3, 0], rtol=1e-5)
     np.testing.assert_allclose(maps[0, 2], maps[2, 1], rtol=1e-5)
     np.testing.assert_allclose(maps[0, 3], np.minimum(maps[0, 0], maps[0, 2]), rtol=1e-5)
     assert np.abs(np.asarray(maps[0, 0] - maps[0, 1])).max() > 1e-3
     short = jnp.array(program[:5])[None].repeat(4, 0)
-    one, two = (model.apply(variables, image, question, given)[0] for given in (short, layouts[:1].repeat(4, 0)))
+    one, two = (apply(variables, image, question, given)[0] for given in (short, layouts[:1].repeat(4, 0)))
     np.testing.assert_allclose(one, two, rtol=1e-5)
 
 
@@ -134,7 +147,7 @@ def test_padding_of_a_question_changes_nothing(kind):
     model = kind(channels=4, hidden=4)
     image = jax.random.uniform(jax.random.key(1), (1, 30, 30, 3))
     asked = jnp.array([[7, 1, 6, 12, 0, 0]])
-    variables = model.init(jax.random.key(0), image, asked, LAYOUT)
-    one, two = (model.apply(variables, image, given, LAYOUT)[0] for given in (asked, asked[:, :4]))
+    variables, apply = jax.jit(model.init)(jax.random.key(0), image, asked, LAYOUT), jax.jit(model.apply)
+    one, two = (apply(variables, image, given, LAYOUT)[0] for given in (asked, asked[:, :4]))
     np.testing.assert_allclose(one, two, rtol=1e-5)
-    assert np.abs(np.asarray(model.apply(variables, image, asked[:, ::-1], LAYOUT)[0] - one)).max() > 1e-5
+    assert np.abs(np.asarray(apply(variables, image, asked[:, ::-1], LAYOUT)[0] - one)).max() > 1e-5

@@ -15,7 +15,7 @@ def bilinear(sides):
     def function(x):
         return functional.interpolate(x, size=sides[2:], mode="bilinear", align_corners=False)
 
-    return with_gradients(function, uniform("x", (2, *sides[:2], 3)))
+    return with_gradients(function, uniform("x", (1, *sides[:2], 2)))
 
 
 def unpooled():
@@ -26,14 +26,14 @@ def unpooled():
         maxima, places = pool(x)
         return unpool(maxima * maxima + 1, places)
 
-    return with_gradients(function, uniform("x", (2, 6, 8, 5)))
+    return with_gradients(function, uniform("x", (1, 6, 8, 3)))
 
 
 def dilated(dilation):
     def function(x, kernel):
         return functional.conv2d(x, kernel, padding=dilation, dilation=dilation)
 
-    return with_gradients(function, uniform("x", (2, 9, 7, 16)), uniform("kernel", (3, 3, 16, 6)))
+    return with_gradients(function, uniform("x", (1, 9, 7, 16)), uniform("kernel", (3, 3, 16, 2)))
 
 
 def labels():
@@ -55,6 +55,6 @@ def weighted_cross_entropy():
 CASES = {
     **{f"bilinear {a}x{b} to {c}x{d}": lambda sides=(a, b, c, d): bilinear(sides) for a, b, c, d in ENLARGED},
     "unpooled": unpooled,
-    **{f"dilated {dilation}": lambda dilation=dilation: dilated(dilation) for dilation in (2, 4)},
+    **{f"dilated {dilation}": lambda dilation=dilation: dilated(dilation) for dilation in (2, 3)},
     "weighted cross-entropy": weighted_cross_entropy,
 }

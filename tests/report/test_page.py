@@ -15,7 +15,7 @@ import soundfile
 from dl import report
 from dl.artifacts import Audio, Curves, Matrix, Scatter, Text
 from dl.errors import UserError
-from dl.report import artifacts, audio
+from dl.report import artifacts, audio, plots
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ def page(parse):
 def test_the_page_says_what_the_run_reached(page, make_run):
     text = page(make_run()).text
     assert "0.00900 ± 0.00020" in text and "0.009, 0.0088, 0.0092" in text
-    assert "test error (0.90 %)" in text and "0.0095" in text and "LeCun et al. 1998, section III.B" in text
+    assert (
+        "0.90 % ± 0.02 test error, reference 0.95 %" in text and "0.0095" in text and "LeCun et al. 1998, section III.B" in text
+    )
     assert " reached" in text and "not reached" not in text
     for expected in ("finished", "60,000", "1 min 23 s", "ab12, cd34, ef56", "jax 0.10.2", "platform cpu, count 2", "c0ffee"):
         assert expected in text
@@ -220,3 +222,81 @@ def test_long_lines_are_thinned_but_keep_their_spikes():
     assert len(source) < 60_000
     thinned = report.plots._thinned(line)
     assert len(thinned.x) <= 502 and thinned.y.max() == 77.0 and {0, 54_321, 99_999} <= set(thinned.x.tolist())
+
+
+def test_the_headline_is_what_the_experiment_is_about(page, make_run):
+    def first(folder, **metrics):
+        result = json.loads((folder / "result.json").read_text())
+        result["metrics"] = {"test": {name: {"mean": v, "std": 0.0, "values": [v]} for name, v in metrics.items()}}
+        result["described"] = {"loss": ["lower"], "bleu": ["higher", " BLEU", ".2f"]}
+        result["described"] = {
+            k: dict(zip(("better", "unit", "format"), v, strict=False)) for k, v in result["described"].items()
+        }
+        (folder / "result.json").write_text(json.dumps(result))
+        source = page(folder) and (folder / "report" / "index.html").read_text()
+        return re.sub(r"<[^>]+>", " ", re.search(r'class="card wide">(.*?)</div>', source)[1]).split()
+
+    assert first(make_run("a", reference=("test/bleu", 30.0, "a paper")), loss=2.0, bleu=31.5)[:4] == [
+        "31.5",
+        "BLEU",
+        "test",
+        "bleu,",
+    ]
+    assert first(make_run("b", reference=None), loss=2.0, error=0.25)[:4] == ["25.00", "%", "test", "error"]
+    folder = make_run("c", reference=None, best={"metric": "test/bleu"})
+    assert first(folder, loss=2.0, bleu=3.0)[:3] == ["3", "BLEU", "test"]
+    assert first(make_run("d", reference=None), norm=7.0, loss=2.0)[:3] == ["2", "test", "loss"]
+
+
+def test_titles_say_what_was_claimed(page, make_run):
+    folder = make_run()
+    assert "x</h1>" not in page(folder).text and "mlp on digits" in page(folder).text  # there is no configs/x.py
+    result = json.loads((folder / "result.json").read_text())
+    result["command"] = "python -m experiments.train --config=configs/mnist_lenet5.py:quick"
+    (folder / "result.json").write_text(json.dumps(result))
+    source = page(folder) and (folder / "report" / "index.html").read_text()
+    assert "<h1>LeNet-5 on MNIST <span" in source and "0.95 % test error, 0.8 % with distortions (LeCun" in source
+
+
+def test_what_a_run_made_stands_before_its_curves(page, make_run):
+    folder = make_run()
+    artifacts.save(folder, "test", {"samples": Text("to be"), "confusion": Text("of a kind")})
+    page(folder)
+    source = (folder / "report" / "index.html").read_text()
+    assert source.index("to be") < source.index('id="curves"') < source.index("of a kind")
+
+
+def test_mistakes_are_shaded_by_their_share_of_the_row(page, make_run):
+    folder = make_run()
+    counts = Matrix(np.array([[99, 1], [50, 50]]), ("a", "b"), ("a", "b"))
+    artifacts.save(folder, "test", {"m": counts})
+    page(folder)
+    shades = re.findall(r"rgb\(var\(--(\w+)\) / ([\d.]+)\)", (folder / "report" / "index.html").read_text())
+    assert shades[-4:] == [("heat", "0.80"), ("miss", "0.08"), ("miss", "0.57"), ("heat", "0.57")]
+
+
+def test_curves_tell_their_values_and_leave_out_what_says_nothing(page, make_run):
+    folder = make_run(epochs=4.0)
+    path = folder / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for i, line in enumerate(line for line in lines if line["split"] == "train"):
+        line["loss"] = line["objective/classify"] = {"mean": 2.0 - i / 4, "std": 0.0, "values": [2.0 - i / 4] * 3}
+        line["examples_per_second"] = 7.0 if i == 0 else 9000.0 + i
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page(folder)
+    source = (folder / "report" / "index.html").read_text()
+    figures = {re.search("<h3>(.*?)[<]", f)[1]: f for f in re.findall(r"<figure class=\"card plot\">.*?</figure>", source)}
+    assert "objective" not in figures
+    assert "<title>step 200, train 1.75</title>" in figures["loss"] and "step (100 are an epoch)" in figures["loss"]
+    told = re.findall(r"<title>(.*?)</title>", figures["examples per second"])
+    assert [text.partition(",")[0] for text in told] == ["step 200", "step 300", "step 400"]
+
+
+def test_the_scale_can_be_switched_where_that_shows_something_else():
+    def drawn(y, **settings):
+        return plots.plot([plots.Line("a", np.arange(4.0), np.array(y), "red")], "t", switch=True, **settings)
+
+    wide = drawn([1.0, 2.0, 30.0, 40.0], log=False)
+    assert wide.count("<svg viewBox") == 2 and "> logarithmic</label>" in wide
+    assert drawn([1.0, 2.0, 30.0, 40.0], log=True).count("> linear</label>") == 1
+    assert drawn([1.0, 2.0, 3.0, 4.0]).count("<svg viewBox") == drawn([-1.0, 2.0, 30.0, 40.0]).count("<svg viewBox") == 1

@@ -153,6 +153,7 @@ def test_what_makes_no_sense_is_one_line():
     with pytest.raises(UserError, match="captioning needs images with captions"):
         chosen = config()
         chosen.dataset.update(name="digits", network="")
+        chosen.dataset.splits = {"train": "train"}
         captioning.learner_of(chosen, Resources(load(chosen.dataset).info))
     with pytest.raises(UserError, match="a beam keeps at least 1"):
         learner(beam=0)

@@ -11,14 +11,16 @@ import pytest
 
 from dl.config import base
 from dl.data.augmentation.test_time import test_time_augmentation
-from dl.dataset import Feature, Kind, labelled_images
+from dl.dataset import Feature, Kind, Resources, labelled_images
 from dl.errors import UserError
+from dl.tasks import class_weights
 from dl.tasks.classification import (
     LOSSES,
     Classification,
     cross_entropy,
     log_mean_probability,
     maximum_a_posteriori,
+    outside_top,
     squared_error,
 )
 from dl.training.assembly import assemble
@@ -246,3 +248,42 @@ def test_what_lies_on_an_image_moves_with_each_copy():
     np.testing.assert_allclose(made["depth"], made["image"])
     np.testing.assert_allclose(made["boxes"][:, 0, 1], np.where(turned, 0.5, 0.0), atol=1e-6)
     assert made["boxes_mask"].all()
+
+
+def test_rare_classes_weigh_as_much_as_frequent_ones(batch):
+    """Twice class 0, six times class 1: weights 8 / (2 * 2) and 8 / (2 * 6); a third class never occurs."""
+    assert class_weights.balanced(np.array([0, 0, 1, 1, 1, 1, 1, 1]), 3).tolist() == pytest.approx([2.0, 2 / 3, 0.0])
+    label = jnp.array([0, 1, 1, 0])
+    plain, weighed = (Classification(Net(), INFO, class_weights=weights) for weights in ((), (2.0, 0.5, 1.0)))
+    losses = jnp.array([1.0, 2.0, 4.0, 8.0])
+    assert [float(x) for x in plain.weighted(losses, {"label": label})] == [15.0, 4.0]
+    assert [float(x) for x in weighed.weighted(losses, {"label": label})] == [2 + 1 + 2 + 16, 5.0]
+    mixed = {"label": label, "label_mix": 1 - label, "mix": jnp.full(4, 0.5)}
+    assert [float(x) for x in weighed.weighted(losses, mixed)] == [15 * 1.25, 5.0]
+
+
+def test_weights_are_those_of_the_training_labels():
+    found = Resources(labelled_images("x", (4, 4, 1), 2), column=lambda name: np.array([0, 1, 1, 1]))
+    assert class_weights.of("balanced", found) == pytest.approx((2.0, 2 / 3))
+    for name, resources in (("inverse", found), ("balanced", found._replace(column=None))):
+        with pytest.raises(UserError, match="class_weights"):
+            class_weights.of(name, resources)
+
+
+def test_the_share_outside_the_top_k():
+    scores = jnp.array([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1], [0.0, 1.0, 2.0]])
+    labels = jnp.array([2, 2, 0])
+    assert outside_top(scores, labels, 1).tolist() == [True, True, True]
+    assert outside_top(scores, labels, 2).tolist() == [False, True, True]
+    assert outside_top(scores, labels, 3).tolist() == [False, False, False]
+
+
+def test_top_k_is_measured_and_checked():
+    config = base()
+    config.update(steps=1, batch_size=32)
+    config.task.update(top_k=3)
+    config.mesh.update(replica=1, data=1)
+    assert set(assemble(config).task.metrics("test")) == {"loss", "error", "top_3_error"}
+    config.task.update(top_k=11)
+    with pytest.raises(UserError, match="task.top_k=11: give at most the 10 classes"):
+        assemble(config)

@@ -1,5 +1,6 @@
 """Reading words: what counts in the loss, both streams together, what is learned, and what is shown."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,17 +14,24 @@ from dl.dataset import Arrays, Info, Resources, labelled_images
 from dl.errors import UserError
 from dl.evaluation.words_read import mistakes_first, shown_words, word_accuracy, written_below
 from dl.generation.reading import check_size, cut_out, fitted
-from dl.models.crnn import CRNN
 from dl.tasks import reading, reading_by_attention
 from dl.tasks.reading import Reader, Settings, phases, together
 from dl.vocabulary import Vocabulary
 
 KEY = jax.random.key(0)
-SMALL = (4, 4, 8, 8, 8, 8, 8)
+
+
+class Linear(nn.Module):
+    """Eight columns of normalised pixels, each times a matrix: a network that is quickly compiled."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = x.reshape(len(x), 32, 8, 4).swapaxes(1, 2).reshape(len(x), 8, 128)
+        return nn.Dense(3)(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
 
 
 def reader(**settings):
-    return Reader(CRNN(3, SMALL, hidden=8), Vocabulary("ab", words=False), (32, 32, 1), Settings(**settings))
+    return Reader(Linear(), Vocabulary("ab", words=False), (32, 32, 1), Settings(**settings))
 
 
 def batch(texts, seed=0):
@@ -36,18 +44,18 @@ def batch(texts, seed=0):
 
 def test_only_words_that_can_be_aligned_count_and_both_streams_do():
     task = reader(rendered="drawn")
-    params, variables = task.init(KEY)
-    assert task.columns() == 7
-    some, long = batch([(0, 1), (1,)]), batch([(0, 0, 0, 0, 0)], 1)  # five equal symbols need nine columns
-    step = jax.jit(task.loss)
-    (_, count), (new, _) = step(params, variables, some, KEY)
-    assert count == 2 and not jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), variables, new))
-    beside = {**some, **{f"drawn/{name}": jnp.concatenate([values, values]) for name, values in long.items()}}
+    params, variables = jax.jit(task.init)(KEY)
+    assert task.columns() == 8
+    some, long = batch([(0, 1), (1,)]), batch([(0, 0, 0, 0, 0)] * 2, 1)  # five equal symbols need nine columns
+    beside = {**some, **{f"drawn/{name}": values for name, values in long.items()}}
     joined = together(beside, "drawn")
     assert joined["image"].shape == (4, 32, 32, 1) and joined["text_length"].tolist() == [2, 1, 5, 5]
-    (total, count), _ = step(params, variables, beside, KEY)
-    assert count == 2 and np.isfinite(total)
     assert together(some, "drawn") is some
+    step = jax.jit(task.loss)
+    (total, count), (new, _) = step(params, variables, beside, KEY)
+    assert count == 2 and not jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), variables, new))
+    (both, all_), _ = step(params, variables, {**beside, "drawn/text_length": jnp.array([1, 1])}, KEY)
+    assert all_ == 4 and both > total > 0
 
 
 def test_rendered_words_come_first_and_then_beside():
@@ -60,9 +68,9 @@ def test_rendered_words_come_first_and_then_beside():
 
 def test_four_words_are_learned():
     task = reader()
-    params, variables = task.init(KEY)
+    params, variables = jax.jit(task.init)(KEY)
     words = batch([(0,), (1, 0), (0, 1, 1), (1, 1)])
-    optimizer = optax.adam(1e-2)
+    optimizer = optax.adam(3e-2)
     state = optimizer.init(params)
 
     @jax.jit
@@ -107,7 +115,7 @@ def test_one_line_where_data_and_task_do_not_go_together():
 
 def test_words_longer_than_the_columns_of_the_images():
     length = np.array([9, 9, 9, 2], np.int32)
-    with pytest.raises(UserError, match="3 of 4 words are longer than the 7 columns that 32 pixels give: set a larger"):
+    with pytest.raises(UserError, match="3 of 4 words are longer than the 8 columns that 32 pixels give: set a larger"):
         reader().check("test", Arrays({"text_length": length}))
     reader().check("test", Arrays({"text_length": length[2:]}))
 

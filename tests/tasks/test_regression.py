@@ -161,24 +161,24 @@ def test_baselines_are_trained_on_the_training_rows_and_shown(monkeypatch):
     assert (points.labels == 0).sum() == 88 and shown["residuals"].lines["examples"][1].sum() == 88
 
 
-def test_visual_backprop_multiplies_what_layers_respond_to():
-    first = jnp.zeros((1, 4, 4, 2)).at[0, 0, 0].set(2.0).at[0, 3, 3].set(4.0).at[0, 1, 1, 0].set(-9.0)
-    second = jnp.zeros((1, 2, 2, 1)).at[0, 1, 1, 0].set(1.0)
-    mask = visual_backprop([first, second], (4, 4))
-    assert float(mask[0, 3, 3]) == 1 and float(mask[0, 0, 0]) == 0 and float(mask[0, 1, 1]) == 0
-    images = jnp.ones((1, 6, 6, 1))
-    model = Conv(3, (3, 3), padding="VALID")
-    variables = model.init(jax.random.key(0), images)
-    (found,) = convolutions(model, variables, images)
-    np.testing.assert_allclose(found, model.apply(variables, images), rtol=1e-5)
-
-
 class Small(nn.Module):
     """One convolution and the mean of its maps."""
 
     @nn.compact
     def __call__(self, x, train=False):
         return nn.relu(Conv(2, (3, 3), name="conv1")(x)).mean((1, 2, 3))[:, None]
+
+
+def test_visual_backprop_multiplies_what_layers_respond_to():
+    first = jnp.zeros((1, 4, 4, 2)).at[0, 0, 0].set(2.0).at[0, 3, 3].set(4.0).at[0, 1, 1, 0].set(-9.0)
+    second = jnp.zeros((1, 2, 2, 1)).at[0, 1, 1, 0].set(1.0)
+    mask = visual_backprop([first, second], (4, 4))
+    assert float(mask[0, 3, 3]) == 1 and float(mask[0, 0, 0]) == 0 and float(mask[0, 1, 1]) == 0
+    images = jax.random.normal(jax.random.key(1), (1, 6, 6, 1))
+    variables = jax.jit(Small().init)(jax.random.key(0), images)
+    (found,) = convolutions(Small(), variables, images)
+    inner = Conv(2, (3, 3)).apply({"params": variables["params"]["conv1"]}, images)
+    np.testing.assert_allclose(found, inner, rtol=1e-5, atol=1e-6)
 
 
 def test_images_show_where_the_network_looks():

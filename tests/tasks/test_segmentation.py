@@ -1,5 +1,8 @@
 """Segmentation: the loss beside PyTorch's, class weights, learning, weights to start from, and one's own images."""
 
+import re
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,15 +15,20 @@ from PIL import Image
 
 from configs import camvid_unet
 from dl.config import base
+from dl.data import pipeline
 from dl.data.load import load
+from dl.dataset import Resources, column_of
 from dl.errors import UserError
 from dl.evaluation import dense_crf
 from dl.generation import segmentation as generation
 from dl.interop import classifier, published
+from dl.layers.backend import stock_operations
 from dl.models.unet import UNet
 from dl.tasks import segmentation
 from dl.tasks.segmentation import Segmentation, median_frequency, weighted_cross_entropy
 from dl.training.assembly import assemble
+from dl.transfer import initial_weights
+from dl.transfer.initial_weights import Weights
 from tests.interop.random_variables import random_variables
 from tests.pytorch import recorded
 from tests.pytorch.draw import uniform
@@ -88,14 +96,14 @@ def test_class_weights_are_of_the_training_split():
 
 
 def _resources(made):
-    from dl.dataset import Resources, column_of
-
-    source = load(made.dataset).splits["train"]
-    return Resources(load(made.dataset).info, lambda n: source.gather(np.arange(n)), None, lambda name: column_of(source, name))
+    data = load(made.dataset)
+    source = data.splits["train"]
+    first = partial(pipeline.first_examples, made.dataset.to_dict(), data.info.features, source)
+    return Resources(data.info, first, None, partial(column_of, source))
 
 
 def test_a_small_u_net_learns_drawn_shapes():
-    made = config(model__widths=(8, 16), task__balance="logarithmic", dataset__examples=32)
+    made = config(model__widths=(4, 8), task__balance="logarithmic", dataset__examples=32)
     experiment = assemble(made)
     task, (_, objective) = experiment.task, next(iter(experiment.task.objectives.items()))
     splits = {name: source.gather(np.arange(32)) for name, source in experiment.dataset.splits.items()}
@@ -111,11 +119,13 @@ def test_a_small_u_net_learns_drawn_shapes():
 
     params, variables = jax.jit(task.init)(jax.random.key(0))
     opt_state = objective.optimizer.init(params)
-    for i in range(60):
-        params, variables, opt_state = step(params, variables, opt_state, 8 * i)
+    with stock_operations():  # which compile in less time
+        for i in range(60):
+            params, variables, opt_state = step(params, variables, opt_state, 8 * i)
     evaluator = task.evaluators["segment"]
-    batch = experiment.prepare({**splits["test"], "mask": np.ones(32, bool)})
-    sums, outputs = jax.device_get(jax.jit(evaluator.step)(params, variables, batch, jax.random.key(0)))
+    batch = experiment.prepare({**jax.tree.map(jnp.asarray, splits["test"]), "mask": jnp.ones(32, bool)})
+    with stock_operations():
+        sums, outputs = jax.device_get(jax.jit(evaluator.step)(params, variables, batch, jax.random.key(0)))
     found = evaluator.finish(sums, outputs)
     assert found["mean_iou"] > 0.6 and found["accuracy"] > 0.9
     assert outputs["right"].mean() == pytest.approx(found["accuracy"], abs=0.02)
@@ -150,6 +160,7 @@ def squeezenet(tmp_path_factory):
     return classifier.save(found, tmp_path_factory.mktemp("weights") / "squeezenet.npz"), variables
 
 
+@pytest.mark.slow
 def test_the_encoder_starts_from_a_classifiers_weights(squeezenet):
     file, variables = squeezenet
     mean, std = (tuple(map(float, classifier.load(file)._asdict()[key])) for key in ("mean", "std"))
@@ -170,12 +181,26 @@ def test_the_encoder_starts_from_a_classifiers_weights(squeezenet):
         assemble(made)
 
 
+def test_a_classifiers_weights_fill_the_encoder_and_nothing_else(monkeypatch):
+    def read(config, name, manual_dir, group):
+        assert (config.model.name, name, group) == ("vgg16_bn", "vgg.pth", "model/encoder")
+        return Weights({f"{group}/conv1_1/kernel": np.ones(1)}, {"batch_stats/norm1_1/mean": np.ones(1)}, name)
+
+    monkeypatch.setattr(initial_weights, "read", read)
+    made = config(task__weights="vgg.pth")
+    made.model = ConfigDict({"name": "segnet", "backbone": "vgg16_bn"})
+    given, new = segmentation._given(made, segmentation.Settings(weights="vgg.pth"), None)
+    assert list(given.params) == ["model/encoder/conv1_1/kernel"]
+    assert list(given.variables) == ["batch_stats/encoder/norm1_1/mean"]
+    assert re.fullmatch(new, "model/up5_1/kernel") and not re.fullmatch(new, "model/encoder/conv1_1/kernel")
+
+
 MISTAKES = (
     (
         {"dataset__name": "digits"},
         "segmentation needs images with label maps, and the dataset digits has none: try folder_masks",
     ),
-    ({"task__balance": "median"}, "unknown task.balance 'median'. Did you mean 'median_frequency'"),
+    ({"task__balance": "median"}, "unknown task.balance 'median'. Choices: logarithmic, median_frequency, none"),
     ({"test_time__samples": 2}, "task.mirrored averages over an image and its mirror image"),
     ({"task__crf": {"iterations": 1, "windw": 3}}, "unknown setting of task.crf 'windw'. Did you mean 'window'"),
     ({"task__crf": {"iterations": 1, "window": 4}}, "window=4 must be odd, 3 or more"),
@@ -194,7 +219,7 @@ def test_mistakes_are_one_line(changes, message):
 
 
 def test_ones_own_images_of_any_size(tmp_path):
-    experiment = assemble(config(dataset__mean=(0.5,), dataset__std=(0.25,)))
+    experiment = assemble(config(model__widths=(4,), dataset__mean=(0.5,), dataset__std=(0.25,)))
     params, variables = jax.jit(experiment.task.init)(jax.random.key(0))
     images = [np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32) for shape in ((24, 32, 3), (50, 31, 3))]
     for image, shown in zip(images, generation.pictures(experiment, params, variables, images), strict=True):
@@ -202,7 +227,7 @@ def test_ones_own_images_of_any_size(tmp_path):
         share = [float(line.split("%")[0]) / 100 for line in shown.lines]
         assert share == sorted(share, reverse=True) and sum(share) == pytest.approx(1, abs=0.02)
     # An image of the run's size is seen as the evaluation sees it.
-    batch = experiment.prepare({"image": np.round(255 * images[0][None]).astype(np.uint8)})
+    batch = experiment.prepare({"image": jnp.asarray(np.round(255 * images[0][None]).astype(np.uint8))})
     learner = Segmentation(*(getattr(_learner(experiment), name) for name in ("model", "info", "class_weights")))
     wanted = np.asarray(learner.predict(params, variables, batch["image"]).argmax(-1)[0])
     first = generation.pictures(experiment, params, variables, images[:1])[0].labels

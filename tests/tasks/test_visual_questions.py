@@ -65,5 +65,6 @@ def test_what_the_modules_look_at_is_drawn():
 def test_other_data_are_refused_in_one_line():
     chosen = config()
     chosen.dataset.name = "digits"
+    chosen.dataset.splits = {"train": "train"}
     with pytest.raises(UserError, match="visual questions need images with questions and layouts"):
         visual_questions.build(chosen, Resources(load(chosen.dataset).info), 10)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from dl.artifacts import Images, Table, Text
 from dl.errors import UserError
 from dl.report import recorded
 from dl.training import history
+from dl.training.events import add_shown
 from dl.training.workdir import MetricsFile, open_for_writing, read_config, read_data, read_metrics, statistics, write_json
 from tests.training.tasks import settings
 
@@ -292,3 +294,17 @@ def test_tensorboard_shows_what_was_written(workdir):
     log.close()
     content = b"".join(path.read_bytes() for path in (workdir / "tensorboard").iterdir())
     assert b"train/loss" in content and np.float32(0.25).tobytes() in content
+
+
+def test_tensorboard_shows_images_texts_and_settings_at_the_end(workdir):
+    workdir.mkdir()
+    pictures, text = Images(np.linspace(0, 1, 3 * 16).reshape(3, 4, 4, 1)), Text("to be <or> not")
+    shown = {("test", "samples"): pictures, ("test", "sample"): text, ("test", "classes"): Table(("a",), ((1,),))}
+    add_shown(
+        workdir / "tensorboard", 7, shown, {"optimizer.learning_rate": 0.5, "model.hidden": [3]}, {"reached/test/error": 0.25}
+    )
+    (file,) = (workdir / "tensorboard").iterdir()
+    content = file.read_bytes()
+    for expected in (b"PNG", b"test/samples", b"to be", b"optimizer.learning_rate", b"reached/test/error"):
+        assert expected in content, expected
+    assert b"classes" not in content and b"model.hidden" not in content

@@ -22,6 +22,7 @@ from dl.data.streaming import processors
 from dl.dataset import Arrays, Dataset, Feature, Kind, Source
 from dl.errors import UserError
 
+OF = {"name": "", "path": "", "images": "", "classes": "", "empty": "error", "variant": ""}  # settings that a flag may give
 FEW = 64  # images for which no processes are started
 KEPT = "region_proposals"
 
@@ -73,7 +74,7 @@ def _with_proposals(source: Source, search: Settings, keep: Path, name: str) -> 
 
 def _kept(images: np.ndarray, search: Settings, folder: Path) -> Ragged:
     """The proposals of images, from a file if they were found before."""
-    digest = hashlib.sha256(repr(search).encode() + np.ascontiguousarray(images)).hexdigest()
+    digest = hashlib.sha256(repr(search).encode() + np.ascontiguousarray(images).tobytes()).hexdigest()
     path = folder / f"{digest[:32]}.npz"
     with contextlib.suppress(OSError, ValueError, KeyError), np.load(path, allow_pickle=False) as file:
         if len(file["offsets"]) == len(images) + 1:
@@ -98,6 +99,4 @@ def _found(images: np.ndarray, search: Settings) -> list[np.ndarray]:
 
 PUBLIC = {KEPT: load_region_proposals}
 KNOWN = {KEPT: functools.partial(load_region_proposals, known=True)}
-SETTINGS: Mapping[str, Mapping[str, object]] = {
-    KEPT: {"of": {"name": ""}, "proposals": Settings()._asdict(), "memory_limit": 2 * 2**30}
-}
+SETTINGS: Mapping[str, Mapping[str, object]] = {KEPT: {"of": OF, "proposals": Settings()._asdict(), "memory_limit": 2 * 2**30}}

@@ -69,7 +69,9 @@ def scaled(image: Float[np.ndarray, "_ _ 3"], area: int) -> Float[np.ndarray, "_
     rows, columns = image.shape[:2]
     factor = (area / (rows * columns)) ** 0.5
     size = (max(round(columns * factor), 1), max(round(rows * factor), 1))
-    planes = [Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR) for plane in np.moveaxis(np.float32(image), -1, 0)]
+    planes = [
+        Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR) for plane in np.moveaxis(image.astype(np.float32), -1, 0)
+    ]
     return np.stack([np.asarray(plane) for plane in planes], -1)
 
 

@@ -5,7 +5,7 @@ split and kept in the folder of prepared datasets for the next run.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,10 @@ def with_network(dataset: Dataset, settings: ConfigDict, data_dir: str | None = 
     for split, source in dataset.splits.items():
         images = source.features["image"]  # type: ignore[attr-defined]  # all are Arrays
         held = hashlib.sha256(images.tobytes() + fingerprint.encode()).hexdigest()
-        make: Callable[[], dict[str, np.ndarray]] = lambda images=images: {"maps": found.of_images(images)}  # noqa: E731
+
+        def make(images: np.ndarray = images) -> dict[str, np.ndarray]:
+            return {"maps": found.of_images(images)}
+
         if found.trained:
             cache = folder(data_dir) / ".arrays" / "image_features" / f"{held[:32]}.npz"
             maps[split] = decoded_once(cache, held, make)["maps"]
@@ -148,7 +151,7 @@ def without_network(dataset: Dataset, settings: Any) -> Dataset:
     info = Info(dataset.info.name, {**dataset.info.features, "image_features": feature})
     splits: dict[str, Source] = {}
     for split, source in dataset.splits.items():
-        zeros = np.broadcast_to(np.zeros((), np.float16), (len(source), *feature.shape))
+        zeros = np.broadcast_to(np.zeros((), np.float16), (len(source), *(n or 1 for n in feature.shape)))
         splits[split] = RaggedArrays({**source.features, "image_features": zeros}) if isinstance(source, Arrays) else source
     return Dataset(info, splits)
 
@@ -184,7 +187,9 @@ def stand_in(name: str, shape: tuple[int, int, int], counts: Mapping[str, int], 
     splits: dict[str, Source] = {}
     for split, count in counts.items():
         values: dict[str, Any] = {
-            n: np.broadcast_to(np.zeros((), np.uint8), (count, *f.shape)) for n, f in features.items() if n != "captions"
+            name: np.broadcast_to(np.zeros((), np.uint8), (count, *(n or 1 for n in f.shape)))
+            for name, f in features.items()
+            if name != "captions"
         }
         offsets = np.arange(count + 1, dtype=np.int64) * 12
         captions = Ragged(np.broadcast_to(np.ones((), np.int32), (12 * count, 5)), offsets)

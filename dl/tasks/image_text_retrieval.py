@@ -60,7 +60,7 @@ class Retrieval:
     model: Any
     words: Words
     settings: Settings
-    shape: tuple[int, ...]
+    shape: tuple[Any, ...]
 
     def init(self, key: jax.Array) -> tuple[Tree, Tree]:
         """Parameters; there are no variables."""

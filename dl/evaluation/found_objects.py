@@ -29,7 +29,8 @@ class Finds(NamedTuple):
 def sure(found: Objects, least: float = SURE) -> Objects:
     """Those with a score of `least` or more."""
     keep = found.scores >= least
-    return Objects(*(values if values is None else values[keep] for values in found))
+    masks = None if found.masks is None else found.masks[keep]
+    return Objects(found.boxes[keep], found.labels[keep], found.scores[keep], found.ignored[keep], masks)
 
 
 def shown(
@@ -63,5 +64,7 @@ def precision_table(finds: Sequence[Finds], classes: Sequence[str]) -> dict[str,
     names = [f"{'mask' if one.masks else 'box'} {what}" for one in finds for what in ("AP", "AP50")]
     columns = [values for one in finds for values in (one.precision.values.mean(0), one.precision.values[0])]
     objects = [sum(int((truth.labels == k).sum()) for truth in finds[0].truth) for k in range(len(classes))]
-    rows = [(name, objects[k], *(round(float(column[k]), 4) for column in columns)) for k, name in enumerate(classes)]
+    rows: list[list[str | int | float]] = [
+        [name, objects[k], *(round(float(column[k]), 4) for column in columns)] for k, name in enumerate(classes)
+    ]
     return {"average precision": Table(("class", "objects", *names), rows)}

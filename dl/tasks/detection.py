@@ -135,7 +135,8 @@ class Detection:
 
     def first_stage(self, params: Tree, maps: Any, truth: Truth, key: jax.Array) -> tuple[dict[str, jax.Array], Any]:
         """The losses of the anchors, and the proposals with their mask."""
-        settings, objectness, deltas = self.settings, *self.call(params, "propose", maps)
+        settings = self.settings
+        objectness, deltas = self.call(params, "propose", maps)
         levels = [jnp.asarray(level) for level in self.model.anchors(maps)]
         anchors = jnp.concatenate(levels)
 
@@ -194,7 +195,8 @@ class Detection:
         """What is on images: `found_boxes` [B, M, 4] in fractions, `_scores`, `_labels`, `_mask` [B, M]; `_masks`, uint8."""
         settings, maps = self.settings, self.call(params, "pyramid", images)
         levels = [jnp.asarray(level) for level in self.model.anchors(maps)]
-        proposed, there = self.proposed(*self.call(params, "propose", maps), levels)
+        objectness, deltas = self.call(params, "propose", maps)
+        proposed, there = self.proposed(objectness, deltas, levels)
         scores, deltas = self.call(params, "classify", maps, proposed)
         likely = jnp.where(there[..., None], jax.nn.softmax(scores)[..., 1:], 0)
         wide = jnp.broadcast_to(proposed[:, :, None], deltas.shape)

@@ -67,7 +67,8 @@ def quick(config: ConfigDict) -> None:
 def smoke(config: ConfigDict) -> None:
     """Seconds, on shapes that are drawn for it, from no weights."""
     config.update(steps=4, batch_size=8, eval_batch_size=8, log_every=2, eval_every=2, checkpoint_every=2)
-    config.dataset.update(splits={"train": "train", "validation": "test[:4]", "test": "test[4:]"}, size=(48, 48))
+    config.dataset.splits = {"train": "train", "test": "test"}
+    config.dataset.size = (48, 48)
     config.dataset.of = {"name": "random_shapes", "examples": 8}
     config.dataset.proposals = {"scales": (100.0,), "spaces": ("rgb",), "most": 12}
     config.model.update(side=32, features="hog" if config.model.features == "hog" else "plain")

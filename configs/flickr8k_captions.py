@@ -5,7 +5,7 @@ and Tell", table 1, soft attention), and 61.1 / 36.5 / 22.6 / 14.2 by a public a
     python -m experiments.generate --workdir=runs/flickr8k --images=photo.jpg,cat.png --out=captions.html
 
 The images are 128 x 128 here. What the decoder looks at are 7 x 7 places of SqueezeNet (weights of ImageNet, 5 MB where the
-paper has VGG's 550), computed once for all images: 5 minutes on two cores, kept for the next run. An epoch of the decoder
+paper has VGG's 550), computed once for all images: 6 minutes on two cores, kept for the next run. An epoch of the decoder
 then takes 3 minutes. Captions come of a beam search; BLEU is sacreBLEU's against five references, in small letters and
 without punctuation, as the published numbers; CIDEr-D stands beside it.
 

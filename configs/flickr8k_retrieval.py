@@ -6,7 +6,7 @@
 
 The ranking loss of both, of whole images (SqueezeNet's features, images of 128 x 128) and whole sentences (GRU).
 `recall_at_K` is of captions for an image (1,000 images, 5,000 captions), `search_recall_at_K` of images for a caption. Two
-cores: the features 5 minutes, once, then 20 minutes.
+cores: the features 6 minutes, once, then 20 minutes.
 """
 
 from ml_collections import ConfigDict

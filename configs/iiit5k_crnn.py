@@ -48,7 +48,7 @@ def attention(config: ConfigDict) -> None:
 
 
 def quick(config: ConfigDict) -> None:
-    """A network of a tenth of the size, 1.2 million words: less than two hours on two cores."""
+    """A network of an eighth of the size, 1.2 million words: less than two hours on two cores."""
     config.update(steps=16_000, eval_every=4_000, checkpoint_every=1_000)
     config.model.update(channels=(24, 48, 96, 96, 128, 128, 128), normalised=(2, 3, 4, 5, 6, 7), hidden=128)
     config.optimizer.learning_rate = 2e-3

@@ -37,9 +37,9 @@ def quick(config: ConfigDict) -> None:
 def smoke(config: ConfigDict) -> None:
     """Seconds, with Pillow's own font."""
     config.update(steps=8, batch_size=8, steps_per_dispatch=2, eval_batch_size=8, log_every=2, eval_every=4, checkpoint_every=4)
-    config.dataset.update(fonts="embedded", side=64, examples=64, splits={"train": "train", "test": "test[:8]"})
-    config.dataset.scenery = ConfigDict({"most": 2})
-    config.model.update(width=4, stages=2)
+    config.dataset.update(fonts="embedded", side=32, examples=64, splits={"train": "train", "test": "test[:8]"})
+    config.dataset.scenery = ConfigDict({"most": 2, "heights": (6, 12)})
+    config.model.update(width=4, stages=1)
     config.task.candidates = 16
 
 

@@ -51,7 +51,7 @@ def quick(config: ConfigDict) -> None:
 def smoke(config: ConfigDict) -> None:
     """Seconds, on made-up opinions."""
     config.update(epochs=0.0, steps=40, batch_size=8, steps_per_dispatch=5, log_every=10, eval_every=20, checkpoint_every=20)
-    config.dataset.update(name="opinions", lengths=(8, 32))
+    config.dataset.update(name="opinions", lengths=(32,))
     config.model.hidden = 6
 
 

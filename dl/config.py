@@ -28,35 +28,12 @@ def base() -> ConfigDict:
             "dtype": "float32",  # of the computation; parameters are always float32
             "deterministic": True,  # on GPUs: no operation whose result may differ from run to run (docs/architecture.md)
             "ema": 0.0,  # decay of the exponential moving average of the parameters; 0 is none
-            "dataset": {
-                "name": "digits",
-                "splits": {"train": "train", "test": "test"},  # TFDS's slicing syntax; "validation" where there is one
-                "path": "",  # of one's own images (name "folder"), arrays ("npz") or text
-                "channels": 3,  # of one's own images: 1 is grey
-                "holdout": 10.0,  # percent of one's own examples for validation, and as many for the test
-                "num_classes": 0,  # of one's own arrays; 0: the largest label and one
-                "variant": "",  # of a dataset that has several, e.g. EMNIST's "letters"
-                "batches": "examples",  # how training batches are made of a split: a name of dl.data.batches
-                "workers": 0,  # processes that read and decode, for data larger than memory
-                "margin": 0,  # pixels cut off every side of an image, before all else
-                "size": (0, 0),  # height and width of images; (0, 0) leaves them
-                "fit": "pad",  # or "resize", "crop": how images get that size
-                "mean": (0.0,),  # subtracted from pixels in 0..1, a channel each or one for all
-                "std": (1.0,),  # then divided by
-            },
+            "dataset": _dataset(),
             "augmentation": {},  # name -> settings, in the order of dl.data.augmentation
             "test_time": {"samples": 1, "augmentation": {}},  # predictions averaged over so many copies; {}: as in training
             "model": {"name": "mlp"},
             "task": {"name": "classification"},
-            "optimizer": {  # besides these, what the optimizer takes: momentum, b1, weight_decay, ...
-                "name": "sgd",
-                "learning_rate": 0.1,
-                "schedule": {"name": "constant"},
-                "clip_norm": 0.0,  # global norm; 0 is none
-                "l1": 0.0,  # l1 * sum |w| + l2 / 2 * sum w^2, over weights, not biases or scales
-                "l2": 0.0,
-                "rules": (),  # see dl.training.optimizers
-            },
+            "optimizer": _optimizer(),
             "mesh": {"replica": -1, "data": -1, "fsdp": 1, "model": 1, "rules": ()},  # -1: what the devices allow
             "intervals": "steps",  # or "epochs": the unit of the three intervals that follow
             "log_every": 100,  # between lines in metrics.jsonl
@@ -65,16 +42,54 @@ def base() -> ConfigDict:
             "checkpoint_every": 0,  # 0: only at the end
             "best": {"metric": ""},  # of the checkpoint that is kept besides the latest, e.g. "validation/error"
             "early_stopping": {"metric": "", "patience": 0},  # evaluations without improvement
-            "reference": {  # the published result to be measured against
-                "metric": "",
-                "value": 0.0,
-                "source": "",
-                "dataset": "",  # what it was measured on (see `measured_on`); programs fill it in from the published setting
-                "setting": "",  # how this run differs from the published setting, or "published"; filled in likewise
-            },
+            "reference": _reference(),
         },
         convert_dict=True,
     )
+
+
+def _dataset() -> dict[str, Any]:
+    """Where the examples come from, and how they are read."""
+    return {
+        "name": "digits",
+        "splits": {"train": "train", "test": "test"},  # TFDS's slicing syntax; "validation" where there is one
+        "path": "",  # of one's own images (name "folder"), arrays ("npz") or text
+        "channels": 3,  # of one's own images: 1 is grey
+        "holdout": 10.0,  # percent of one's own examples for validation, and as many for the test
+        "num_classes": 0,  # of one's own arrays; 0: the largest label and one
+        "variant": "",  # of a dataset that has several, e.g. EMNIST's "letters"
+        "batches": "examples",  # how training batches are made of a split: a name of dl.data.batches
+        "workers": 0,  # processes that read and decode, for data larger than memory
+        "margin": 0,  # pixels cut off every side of an image, before all else
+        "size": (0, 0),  # height and width of images; (0, 0) leaves them
+        "fit": "pad",  # or "resize", "crop": how images get that size
+        "mean": (0.0,),  # subtracted from pixels in 0..1, a channel each or one for all
+        "std": (1.0,),  # then divided by
+    }
+
+
+def _optimizer() -> dict[str, Any]:
+    """Besides these, what the optimizer takes: momentum, b1, weight_decay, ..."""
+    return {
+        "name": "sgd",
+        "learning_rate": 0.1,
+        "schedule": {"name": "constant"},
+        "clip_norm": 0.0,  # global norm; 0 is none
+        "l1": 0.0,  # l1 * sum |w| + l2 / 2 * sum w^2, over weights, not biases or scales
+        "l2": 0.0,
+        "rules": (),  # see dl.training.optimizers
+    }
+
+
+def _reference() -> dict[str, Any]:
+    """The published result to be measured against."""
+    return {
+        "metric": "",
+        "value": 0.0,
+        "source": "",
+        "dataset": "",  # what it was measured on (see `measured_on`); programs fill it in from the published setting
+        "setting": "",  # how this run differs from the published setting, or "published"; filled in likewise
+    }
 
 
 def flatten(config: ConfigDict) -> dict[str, Any]:

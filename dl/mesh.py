@@ -214,6 +214,24 @@ def to_host(tree: Tree, mesh: Mesh) -> Tree:
     return jax.tree.map(fetch, tree)
 
 
+def first_replica(host: Tree, like: Tree, mesh: Mesh) -> Tree:
+    """What a replica's arrays look like to a task that shows something of them, of the first replica.
+
+    They are on the host; but where a parameter is split over the devices, they lie on these as in training, so that no device
+    need hold a network that is larger than itself. Of several processes the first one shows it alone, from its host.
+
+    Args:
+        host: pytree of arrays [replica, ...], on the host.
+        like: the same on the devices.
+        mesh: on which they lie.
+    """
+    axes = [P(*getattr(leaf.sharding, "spec", P())[1:]) for leaf in jax.tree.leaves(like)]
+    values, structure = jax.tree.flatten(jax.tree.map(lambda x: x[0], host))
+    if jax.process_count() == 1 and any(mesh.shape[axis] > 1 for spec in axes for axis in spec if axis):
+        values = [jax.device_put(x, NamedSharding(mesh, spec)) for x, spec in zip(values, axes, strict=True)]
+    return jax.tree.unflatten(structure, values)
+
+
 def local_slice(sharding: NamedSharding, shape: tuple[int, ...], dimension: int) -> np.ndarray:
     """Which indices of one dimension of a global array lie in this process, in increasing order."""
     indices = sharding.addressable_devices_indices_map(shape).values()

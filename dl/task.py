@@ -114,7 +114,8 @@ class Task(NamedTuple):
     objectives: name -> Objective.
     phases: taken in order; which one a step is in is a pure function of the step.
     evaluators: name -> Evaluator; the names of their metrics and of their outputs differ.
-    render: `(params, variables, evaluation, key) -> name -> Artifact`, for the report.
+    render: `(params, variables, evaluation, key) -> name -> Artifact`, for the report; parameters are on the host, or on the
+        mesh where they are split over it (`dl.mesh.first_replica`).
     check: (name of a split, its source) -> None; raises UserError where the split cannot be evaluated, before any training.
     """
 

@@ -27,7 +27,7 @@ def torch_unet(torch: Any, batch: int) -> Callable[[], Any]:
     nn = torch.nn
 
     def block(inputs: int, features: int) -> Any:
-        layers = []
+        layers: list[Any] = []
         for i in (inputs, features):
             layers += [nn.Conv2d(i, features, 3, padding=1, bias=False), nn.BatchNorm2d(features), nn.ReLU()]
         return nn.Sequential(*layers)

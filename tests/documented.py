@@ -119,7 +119,7 @@ def make_desk(folder: Path, archives: Path | None) -> None:
     (folder / "questions.tsv").write_text("question\tanswer\n" + rows)
     (folder / "articles.tsv").write_text("article\ttitle\n" + "".join(f"of {n} things\tabout {n}\n" for n in range(80)))
     (folder / "my.tsv").write_text("".join(opinions))
-    houses = (f"{i},{i % 7},{3 * i + i % 5},{('no', 'yes')[i % 2]}\n" for i in range(60))
+    houses = (f"{i},{i % 7},{3 * i + i % 5},{i % 2}\n" for i in range(60))
     (folder / "my.csv").write_text("area,rooms,price,sold\n" + "".join(houses))
     (folder / "drive.csv").write_text("image,steering\n" + "".join(f"{i}.png,{i - 12}\n" for i in range(24)))
     for number in range(24):

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from dl import mesh
+from dl import config_file, mesh
 from dl.data.pipeline import read_block
 from dl.errors import UserError
+from dl.tasks.classification import Classification
 from dl.training.assembly import Experiment
+from experiments.train import train
 from tests.training.tasks import classifier, curve, experiment, image_dataset, run, settings
 
 RULES = (("model/wide/kernel", (None, "model")), ("model/last/kernel", ("model", None)))
@@ -73,6 +75,23 @@ def test_fsdp_keeps_an_eighth_of_parameters_and_optimizer_on_each_device():
         assert [s.data.shape for s in wide.addressable_shards] == [(1, 32, 64)] * 8
     small = state.params["model"]["last"]["kernel"]
     assert [s.data.shape for s in small.addressable_shards] == [(1, 64, 4)] * 8  # 256 elements: replicated
+
+
+def test_what_a_task_shows_is_made_of_parameters_that_stay_split(tmp_path, monkeypatch):
+    config = config_file.load("configs/digits_mlp.py:smoke")
+    config.mesh.update(replica=1, data=1, fsdp=8)
+    config.model.hidden = (64,)
+    held = []
+
+    def render(self, params, *rest, original=Classification.render):
+        kernel = next(leaf for leaf in jax.tree.leaves(params) if leaf.shape == (64, 64))
+        held.extend(shard.data.size for shard in kernel.addressable_shards)
+        return original(self, params, *rest)
+
+    monkeypatch.setattr(Classification, "render", render)
+    train(config, tmp_path / "run", None, None)
+    assert held == [64 * 64 // 8] * 8
+    assert (tmp_path / "run" / "report" / "index.html").exists()
 
 
 def test_fsdp_begins_with_the_same_parameters_bit_for_bit():

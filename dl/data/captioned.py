@@ -4,8 +4,9 @@ The features of a frozen network are a pure function of the images and its weigh
 split and kept in the folder of prepared datasets for the next run.
 """
 
+import functools
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def with_network(dataset: Dataset, settings: ConfigDict, data_dir: str | None = 
     for split, source in dataset.splits.items():
         images = source.features["image"]  # type: ignore[attr-defined]  # all are Arrays
         held = hashlib.sha256(images.tobytes() + fingerprint.encode()).hexdigest()
-        make: Callable[[], dict[str, np.ndarray]] = lambda images=images: {"maps": found.of_images(images)}  # noqa: E731
+        make = functools.partial(_maps, found, images)
         if found.trained:
             cache = folder(data_dir) / ".arrays" / "image_features" / f"{held[:32]}.npz"
             maps[split] = decoded_once(cache, held, make)["maps"]
@@ -140,6 +141,15 @@ def with_network(dataset: Dataset, settings: ConfigDict, data_dir: str | None = 
     return Dataset(info, splits)
 
 
+def _maps(found: Any, images: np.ndarray) -> dict[str, np.ndarray]:
+    return {"maps": found.of_images(images)}
+
+
+def _known(feature: Feature) -> tuple[int, ...]:
+    """The shape of a feature that is not ragged."""
+    return tuple(size for size in feature.shape if size is not None)
+
+
 def without_network(dataset: Dataset, settings: Any) -> Dataset:
     """The same, with zeros in place of the features: for what explains and does not train."""
     if not settings.get("network", ""):
@@ -148,7 +158,7 @@ def without_network(dataset: Dataset, settings: Any) -> Dataset:
     info = Info(dataset.info.name, {**dataset.info.features, "image_features": feature})
     splits: dict[str, Source] = {}
     for split, source in dataset.splits.items():
-        zeros = np.broadcast_to(np.zeros((), np.float16), (len(source), *feature.shape))
+        zeros = np.broadcast_to(np.zeros((), np.float16), (len(source), *_known(feature)))
         splits[split] = RaggedArrays({**source.features, "image_features": zeros}) if isinstance(source, Arrays) else source
     return Dataset(info, splits)
 
@@ -184,7 +194,7 @@ def stand_in(name: str, shape: tuple[int, int, int], counts: Mapping[str, int], 
     splits: dict[str, Source] = {}
     for split, count in counts.items():
         values: dict[str, Any] = {
-            n: np.broadcast_to(np.zeros((), np.uint8), (count, *f.shape)) for n, f in features.items() if n != "captions"
+            n: np.broadcast_to(np.zeros((), np.uint8), (count, *_known(f))) for n, f in features.items() if n != "captions"
         }
         offsets = np.arange(count + 1, dtype=np.int64) * 12
         captions = Ragged(np.broadcast_to(np.ones((), np.int32), (12 * count, 5)), offsets)

@@ -70,7 +70,7 @@ def selective_search(image: UInt8[np.ndarray, "h w c"], settings: Settings) -> F
 
     height, width, _ = image.shape
     rgb = np.broadcast_to(image, (height, width, 3))
-    seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(image)).digest()[:8])
+    seed = int.from_bytes(hashlib.sha256(image.tobytes()).digest()[:8])
     rng, boxes, places = np.random.default_rng(seed), [], []
     for space in settings.spaces:
         pixels = _in_space(rgb, space)

@@ -51,7 +51,7 @@ def psnr(
     made: Float[Array, "b h w 1"], original: Float[Array, "b h w 1"], size: Int[Array, "b 2"], border: int
 ) -> Float[Array, " b"]:
     """10 log10(1 / mean squared difference) of each image, decibels; images in 0..1."""
-    counted = inner(made.shape[1:3], size, border)
+    counted = inner((made.shape[1], made.shape[2]), size, border)
     squares = jnp.where(counted, jnp.square(made - original)[..., 0], 0.0).sum((1, 2))
     return -10 * jnp.log10(squares / counted.sum((1, 2)))
 
@@ -68,7 +68,7 @@ def ssim(
     mean_x, mean_y, xx, yy, xy = _blurred(jnp.stack([x, y, x * x, y * y, x * y]))
     variances, covariance = xx - mean_x**2 + yy - mean_y**2, xy - mean_x * mean_y
     map_ = (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
-    counted = inner(made.shape[1:3], size, border + RADIUS)[:, RADIUS:-RADIUS, RADIUS:-RADIUS]
+    counted = inner((made.shape[1], made.shape[2]), size, border + RADIUS)[:, RADIUS:-RADIUS, RADIUS:-RADIUS]
     return jnp.where(counted, map_, 0.0).sum((1, 2)) / counted.sum((1, 2))
 
 

@@ -40,7 +40,7 @@ def recalls(found: Ranks) -> dict[str, float]:
     """`recall_at_K` of captions for an image and `search_recall_at_K` of images for a caption, 0 to 1; `median_rank` and
     `search_median_rank`, from 1.
     """
-    numbers = {}
+    numbers: dict[str, float] = {}
     for prefix, rank in (("", found.captions), ("search_", found.images)):
         numbers |= {f"{prefix}recall_at_{k}": float((rank < k).mean()) for k in FIRST}
         numbers[f"{prefix}median_rank"] = float(np.median(rank + 1))

@@ -86,8 +86,10 @@ def class_table(counts: np.ndarray, names: Sequence[str]) -> Table:
         return "-" if np.isnan(value) else round(100 * float(value), 2)
 
     columns = (iou(counts), recall(counts), share)
-    rows = [(name, *(percent(column[i]) for column in columns)) for i, name in enumerate(names)]
-    means = [percent(float(np.nanmean(column))) if counts.sum() else "-" for column in columns[:2]]
+    rows: list[tuple[str | float, ...]] = []
+    for i, name in enumerate(names):
+        rows.append((name, *(percent(column[i]) for column in columns)))
+    means: list[str | float] = [percent(float(np.nanmean(column))) if counts.sum() else "-" for column in columns[:2]]
     return Table(("class", "IoU %", "accuracy %", "pixels %"), [*rows, ("mean", *means, "")])
 
 

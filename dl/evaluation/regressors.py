@@ -76,8 +76,8 @@ def shown(target: Float[np.ndarray, " n"], prediction: Float[np.ndarray, " n"]) 
     every = -(-len(target) // DRAWN)
     y, f = np.asarray(target, np.float64)[::every], np.asarray(prediction, np.float64)[::every]
     residual = np.asarray(target, np.float64) - prediction
-    ends = [min(y.min(), f.min()), max(y.max(), f.max())]
-    equal, flat = np.linspace(*ends, 100), np.linspace(f.min(), f.max(), 100)
+    low, high = min(y.min(), f.min()), max(y.max(), f.max())
+    equal, flat = np.linspace(low, high, 100), np.linspace(f.min(), f.max(), 100)
     counts, edges = np.histogram(residual, bins=min(40, max(5, len(residual) // 10)))
     return {
         "predicted against actual": _points(np.stack([y, f], 1), np.stack([equal, equal], 1), "predicted = actual"),

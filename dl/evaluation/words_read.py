@@ -28,10 +28,9 @@ def mistakes_first(there: Sequence[str], found: Sequence[str], losses: Float[np.
     right = np.flatnonzero(~wrong)
     mistakes = order[wrong[order]]
     mistakes = mistakes[: max(min(MISTAKES, most), most - len(right))]
-    spread = (
-        np.unique(np.linspace(0, len(right) - 1, min(most - len(mistakes), len(right))).astype(np.int64)) if len(right) else []
-    )
-    return np.concatenate([mistakes, right[spread] if len(right) else right])[:most]
+    count = min(most - len(mistakes), len(right))
+    spread = np.unique(np.linspace(0, len(right) - 1, count).astype(np.int64))
+    return np.concatenate([mistakes, right[spread]])[:most]
 
 
 def shown_words(images: Float[np.ndarray, "n h w c"], there: Sequence[str], found: Sequence[str]) -> Images:

@@ -69,7 +69,9 @@ def scaled(image: Float[np.ndarray, "_ _ 3"], area: int) -> Float[np.ndarray, "_
     rows, columns = image.shape[:2]
     factor = (area / (rows * columns)) ** 0.5
     size = (max(round(columns * factor), 1), max(round(rows * factor), 1))
-    planes = [Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR) for plane in np.moveaxis(np.float32(image), -1, 0)]
+    planes = [
+        Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR) for plane in np.moveaxis(image.astype(np.float32), -1, 0)
+    ]
     return np.stack([np.asarray(plane) for plane in planes], -1)
 
 
@@ -87,8 +89,7 @@ def save(path: Path, labels: Integer[np.ndarray, "h w"]) -> Path:
     """
     from PIL import Image
 
-    image = Image.fromarray(labels.astype(np.uint8)).convert("P")
-    image.putdata(labels.astype(np.uint8).ravel().tolist())
+    image = Image.fromarray(labels.astype(np.uint8))
     image.putpalette([*label_maps.colours(256)[1:].ravel().tolist(), 0, 0, 0])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

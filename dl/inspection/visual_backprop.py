@@ -26,7 +26,7 @@ def visual_backprop(maps: Sequence[Float[Array, "b _ _ _"]], shape: tuple[int, i
     means = [jax.nn.relu(each).mean(-1) for each in maps]
     mask = means[-1]
     for before in means[-2::-1]:
-        mask = _enlarged(mask, before.shape[1:3]) * before
+        mask = _enlarged(mask, (before.shape[1], before.shape[2])) * before
     mask = _enlarged(mask, shape)
     low, high = mask.min((1, 2), keepdims=True), mask.max((1, 2), keepdims=True)
     return (mask - low) / jnp.maximum(high - low, 1e-12)

@@ -28,7 +28,7 @@ def bilinear_kernel(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = j
         dtype: of the kernel.
     """
     rows, columns = (1 - jnp.abs(jnp.arange(n) - (n - 1) / 2) / (n / 2) for n in shape[:2])
-    return (rows[:, None, None, None] * columns[:, None, None] * jnp.eye(*shape[2:])).astype(dtype)
+    return (rows[:, None, None, None] * columns[:, None, None] * jnp.eye(shape[2], shape[3])).astype(dtype)
 
 
 def pool_with_places(x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b y x c"], Int8[Array, "b y x c"]]:

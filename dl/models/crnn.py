@@ -73,7 +73,7 @@ class Columns(nn.Module):
             last, normal = number == len(self.channels), number in self.normalised
             size, padding = ((2, 2), "VALID") if last else ((3, 3), "SAME")
             init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-            options = {"padding": padding, "use_bias": not normal, "dtype": self.dtype, "kernel_init": init}
+            options: dict[str, Any] = {"padding": padding, "use_bias": not normal, "dtype": self.dtype, "kernel_init": init}
             x = Conv(channels, size, name=f"conv{number}", **options)(x)
             x = nn.relu(batch_norm(train, self.dtype, f"norm{number}")(x) if normal else x)
             x = max_pool(x, POOLED[number]) if number in POOLED else x

@@ -73,7 +73,8 @@ class DeepLab(nn.Module):
         if self.skip:
             scores = self._joined(branches, maps[self.skip], train)
         else:
-            scores = sum(self._score(y, f"fc8_{rate}") for rate, y in zip(self.rates, branches, strict=True))
+            each = [self._score(y, f"fc8_{rate}") for rate, y in zip(self.rates, branches, strict=True)]
+            scores = jnp.sum(jnp.stack(each), axis=0)
         return cut(resized(scores.astype(jnp.float32), sides), window)
 
     def _branch(self, x: jax.Array, rate: int, train: bool) -> jax.Array:

@@ -19,6 +19,7 @@ unpooling is bilinear.
 """
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -56,7 +57,7 @@ class EAST(nn.Module):
             raise UserError(f"the model east halves an image: {x.shape[1]}x{x.shape[2]} must be multiples of {whole}.")
 
         def conv(x: Array, channels: int, name: str, size: int = 3, stride: int = 1) -> Array:
-            options = {"use_bias": False, "dtype": self.dtype, "kernel_init": kernel_init}
+            options: dict[str, Any] = {"use_bias": False, "dtype": self.dtype, "kernel_init": kernel_init}
             x = Conv(channels, (size, size), stride, padding=size // 2, name=name, **options)(x)
             return nn.relu(batch_norm(train, self.dtype, f"{name}_norm")(x))
 

@@ -21,9 +21,12 @@ Deviations: convolutions are padded to keep the size, where the paper pads the i
 are trained at once and not one from the other; scores of skips start as He et al. 2015 have it, not at zero.
 """
 
+from typing import cast
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -74,8 +77,9 @@ class FCN(nn.Module):
         coarsest = max(maps)
         scores, stride = self._score(self._hidden(maps[coarsest], train), f"score{coarsest}"), coarsest
         while stride > self.stride:
+            start = cast(Initializer, bilinear_kernel)
             up = ConvTranspose(
-                self.num_classes, (4, 4), use_bias=False, dtype=self.dtype, kernel_init=bilinear_kernel, name=f"up{stride}"
+                self.num_classes, (4, 4), use_bias=False, dtype=self.dtype, kernel_init=start, name=f"up{stride}"
             )
             stride //= 2
             scores = up(scores) + self._score(maps[stride], f"score{stride}")

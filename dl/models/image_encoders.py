@@ -56,7 +56,7 @@ def convolution(
         dtype: of the computation.
         more: fields of `Conv`: `kernel_size`, `padding`, `kernel_dilation`, `use_bias`.
     """
-    fields = {"kernel_size": (3, 3), "padding": 1, "use_bias": not norm, **more}
+    fields: dict[str, Any] = {"kernel_size": (3, 3), "padding": 1, "use_bias": not norm, **more}
     x = Conv(features, dtype=dtype, kernel_init=nn.initializers.he_normal(), name=name, **fields)(x)
     return nn.relu(batch_norm(train, dtype, norm)(x) if norm else x)
 
@@ -85,7 +85,9 @@ class Stages(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Encoded:
-        found, places, stride, dilation = {}, [], 1, 1
+        found: dict[int, jax.Array] = {}
+        places: list[jax.Array] = []
+        stride, dilation = 1, 1
         for block, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
             if block > 1 and self.atrous and stride == FINEST_ATROUS:
                 x, dilation = max_pool(x, (3, 3), (1, 1), "SAME"), 2 * dilation

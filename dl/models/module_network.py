@@ -4,8 +4,8 @@ which small networks are put together. With 30 x 30 images, W = 10 words and rel
     part           operation                                            output   parameters
     cells          convolution 10x10 / 10, ReLU                   3 x 3 x 64       19,264   10 10 3 C + C
     features       convolution 1x1, ReLU                          3 x 3 x 64        4,160   C F + F
-    find[c]        sigmoid of x . w_c + b_c at every place             3 x 3          715   (W + 1) (F + 1)
-    transform[c]   two layers on the 9 places, ReLU, sigmoid           3 x 3        6,787   (W + 1) (9 H + H + 9 H + 9)
+    find[c]        x . w_c + b_c at every place                        3 x 3          715   (W + 1) (F + 1)
+    transform[c]   two layers on the 9 places, ReLU                    3 x 3        6,787   (W + 1) (9 H + H + 9 H + 9)
     and            the smaller of two maps                             3 x 3            0
     answer         two layers on the 9 places, ReLU                        2          386   9 H + H + 2 H + 2
                                                                                    31,312
@@ -13,8 +13,8 @@ which small networks are put together. With 30 x 30 images, W = 10 words and rel
 Every example has a layout of its own, in postfix order, so that the maps go to a stack and from it: one program, whatever the
 layouts are, computes each kind of module at every step and keeps that which was asked for.
 
-Deviations: maps lie between 0 and 1; `and` has no parameters, as in Hu et al. 2017; no LSTM votes beside the modules; the
-image is seen by the convolutions of Hu et al. 2017, whose files these are.
+Deviations: maps are not cut at 0, `and` has no parameters, and other convolutions see the image, all as in Hu et al. 2017,
+whose files these are; no LSTM votes beside the modules. Maps that are shown have gone through a sigmoid.
 """
 
 from collections.abc import Callable
@@ -54,56 +54,55 @@ class ModuleNetwork(nn.Module):
     def __call__(
         self, image: Float[Array, "b h w c"], question: Int[Array, "b l"], layout: Int[Array, "b m 2"], train: bool = False
     ) -> tuple[Float[Array, "b k"], Float[Array, "b m y x"]]:
-        """Scores of the answers, and the map that is on top after each step of the layout (0 before the first)."""
+        """Scores of the answers, and the map that is on top after each step of the layout, between 0 and 1."""
         size = (self.cell, self.cell)
         x = nn.relu(Conv(self.channels, size, self.cell, padding="VALID", dtype=self.dtype, name="cells")(image))
         x = nn.relu(Conv(self.channels, (1, 1), dtype=self.dtype, name="features")(x))
         batch, height, width, _ = x.shape
-        places = x.reshape(batch, height * width, -1)
-        find, transform = self._find(places), self._transform(height * width)
-        stack, top = jnp.zeros((batch, DEPTH, height * width), self.dtype), jnp.zeros(batch, jnp.int32)
-        seen = []
-        for step in range(layout.shape[1]):
-            module, argument = layout[:, step, 0], layout[:, step, 1]
-            first, second = (self._read(stack, top - back) for back in (1, 2))
-            made = jnp.select(
-                [(module == kind)[:, None] for kind in (FIND, TRANSFORM, AND)],
-                [find(argument), transform(first, argument), jnp.minimum(first, second)],
-                first,
-            )
+        find, transform = self._find(x.reshape(batch, height * width, -1)), self._transform(height * width)
+
+        def step(carry: tuple[Array, Array], given: Array) -> tuple[tuple[Array, Array], Array]:
+            stack, top = carry
+            module, argument = given[:, 0], jax.nn.one_hot(given[:, 1], self.arguments, dtype=self.dtype)
+            first, second = (_read(stack, top - back) for back in (1, 2))
+            kinds = [(module == kind)[:, None] for kind in (FIND, TRANSFORM, AND)]
+            made = jnp.select(kinds, [find(argument), transform(first, argument), jnp.minimum(first, second)], first)
             top = jnp.clip(top + (module == FIND) - (module == AND), 0, DEPTH)
             here = jax.nn.one_hot(top - 1, DEPTH, dtype=self.dtype)[:, :, None]
-            stack = stack * (1 - here) + made[:, None] * here
-            seen.append(made)
-        hidden = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="answer_hidden")(self._read(stack, top - 1)))
+            return (stack * (1 - here) + made[:, None] * here, top), made
+
+        empty = jnp.zeros((batch, DEPTH, height * width), self.dtype), jnp.zeros(batch, jnp.int32)
+        (stack, top), seen = jax.lax.scan(step, empty, layout.astype(jnp.int32).swapaxes(0, 1))
+        hidden = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="answer_hidden")(_read(stack, top - 1)))
         scores = nn.Dense(self.num_classes, dtype=self.dtype, name="answer")(hidden).astype(jnp.float32)
-        return scores, jnp.stack(seen, axis=1).reshape(batch, -1, height, width)
+        return scores, nn.sigmoid(seen.swapaxes(0, 1)).reshape(batch, -1, height, width)
 
-    def _read(self, stack: Float[Array, "b d s"], place: Int[Array, " b"]) -> Float[Array, "b s"]:
-        """What lies at a place of each stack; 0 below its bottom."""
-        return jnp.einsum("bd,bds->bs", jax.nn.one_hot(place, stack.shape[1], dtype=stack.dtype), stack)
-
-    def _find(self, places: Float[Array, "b s f"]) -> Callable[..., Array]:
+    def _find(self, places: Float[Array, "b s f"]) -> Callable[[Array], Array]:
+        """What the module gives for an argument [b, a], one of them 1."""
         kernel = self.param("find_kernel", initializer("glorot"), (self.arguments, places.shape[-1])).astype(self.dtype)
         bias = self.param("find_bias", nn.initializers.zeros, (self.arguments,)).astype(self.dtype)
-        found = nn.sigmoid(places @ kernel.T + bias)  # of every argument: fewer numbers than the weights of each example
-        return lambda argument: jnp.einsum("bsa,ba->bs", found, jax.nn.one_hot(argument, self.arguments, dtype=self.dtype))
+        found = places @ kernel.T + bias  # of every argument, once for all steps
+        return lambda argument: jnp.einsum("bsa,ba->bs", found, argument)
 
-    def _transform(self, size: int) -> Callable[..., Array]:
+    def _transform(self, size: int) -> Callable[[Array, Array], Array]:
+        """What the module gives for a map [b, s] and an argument [b, a], one of them 1."""
         draw, zeros, count = nn.initializers.glorot_normal(batch_axis=0), nn.initializers.zeros, self.arguments
-        kernels = [
-            self.param("transform_kernel1", draw, (count, size, self.hidden)),
-            self.param("transform_bias1", zeros, (count, self.hidden)),
-            self.param("transform_kernel2", draw, (count, self.hidden, size)),
-            self.param("transform_bias2", zeros, (count, size)),
-        ]
+        one = self.param("transform_kernel1", draw, (count, size, self.hidden)).astype(self.dtype)
+        bias1 = self.param("transform_bias1", zeros, (count, self.hidden)).astype(self.dtype)
+        two = self.param("transform_kernel2", draw, (count, self.hidden, size)).astype(self.dtype)
+        bias2 = self.param("transform_bias2", zeros, (count, size)).astype(self.dtype)
 
-        def apply(given: Float[Array, "b s"], argument: Int[Array, " b"]) -> Float[Array, "b s"]:
-            one, bias1, two, bias2 = (jnp.take(kernel.astype(self.dtype), argument, axis=0) for kernel in kernels)
-            hidden = nn.relu(jnp.einsum("bs,bsh->bh", given, one) + bias1)
-            return nn.sigmoid(jnp.einsum("bh,bhs->bs", hidden, two) + bias2)
+        def apply(given: Array, argument: Array) -> Array:
+            hidden = nn.relu(jnp.einsum("bs,ash->bah", given, one) + bias1)
+            made = jnp.einsum("bah,ahs->bas", hidden, two) + bias2  # of every argument: to gather the weights costs more
+            return jnp.einsum("bas,ba->bs", made, argument)
 
         return apply
+
+
+def _read(stack: Float[Array, "b d s"], place: Int[Array, " b"]) -> Float[Array, "b s"]:
+    """What lies at a place of each stack; 0 below its bottom."""
+    return jnp.einsum("bd,bds->bs", jax.nn.one_hot(place, stack.shape[1], dtype=stack.dtype), stack)
 
 
 PUBLIC = {"module_network": ModuleNetwork}

@@ -33,7 +33,7 @@ from jaxtyping import Array, Float
 from dl.errors import UserError
 from dl.layers.convolution import Conv
 from dl.layers.transposed_convolution import ConvTranspose
-from dl.layers.upsampling import cut, padded_to
+from dl.layers.upsampling import Window, cut, padded_to
 from dl.models.image_encoders import convolution, encoder
 
 
@@ -62,13 +62,13 @@ class UNet(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b h w k"]:
         if self.backbone != "plain":
             return self._on_encoder(x, train)
-        sides, padding = x.shape[1:3], int(self.padded)
+        padding = int(self.padded)
         x, window = padded_to(x, 2 ** (len(self.widths) - 1)) if self.padded else self._mirrored(x)
         blocks = encoder("plain", self.widths, norm=self.norm, padding=padding, dtype=self.dtype)
         maps = blocks(x, train).maps
         coarsest, *finer = [maps[stride] for stride in sorted(maps, reverse=True)]
         scores = self._decoded(coarsest, finer, self.widths[-2::-1], train)
-        return cut(scores, window if self.padded else ((0, sides[0]), (0, sides[1])))
+        return cut(scores, window)
 
     def _on_encoder(self, x: jax.Array, train: bool) -> jax.Array:
         x, window = padded_to(x, 16)
@@ -97,8 +97,8 @@ class UNet(nn.Module):
     def _norm_name(self, layer: str) -> str:
         return f"{layer}_norm" if self.norm else ""
 
-    def _mirrored(self, x: jax.Array) -> tuple[jax.Array, None]:
-        """The image with its mirror image around it, so large that the scores without padding cover it.
+    def _mirrored(self, x: jax.Array) -> tuple[jax.Array, Window]:
+        """The image with its mirror image around it, so large that the scores cover it, and where in the scores it lies.
 
         With L levels, smallest map s and t = 4 (2^(L-1) - 1), the input has 2^(L-1) s + t pixels and the scores
         2^(L-1) (s - 4) - t (572 and 388 of s = 32).
@@ -111,7 +111,7 @@ class UNet(nn.Module):
             more = coarse * smallest + rim - side
             before = rim + 2 * coarse  # what the convolutions take off the upper and the left side
             pads.append((before, more - before))
-        return jnp.pad(x, ((0, 0), *pads, (0, 0)), mode="symmetric"), None
+        return jnp.pad(x, ((0, 0), *pads, (0, 0)), mode="symmetric"), ((0, x.shape[1]), (0, x.shape[2]))
 
 
 PUBLIC = {"unet": UNet}

@@ -24,19 +24,16 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
 from dl import registry
-from dl.artifacts import Artifact, Images, Matrix
-from dl.data import augmentation
-from dl.data.augmentation.geometry import with_masks
-from dl.dataset import ONE_IMAGE, Features, Info, Kind, Resources
+from dl.artifacts import Artifact
+from dl.data.augmentation.test_time import test_time_augmentation
+from dl.dataset import Info, Resources
 from dl.errors import UserError, unknown
-from dl.evaluation.classification import beside_guessing, class_report, confusion_matrix, worst_mistakes
-from dl.evaluation.filters import first_layer_filters
+from dl.evaluation import image_mistakes
 from dl.metric import ERROR, LOWER
 from dl.models import build as models
 from dl.task import Batch, Evaluation, Evaluator, Measurement, Objective, Outcome, Pair, Phase, Task, Tree, mean
@@ -48,8 +45,6 @@ from dl.transfer.frozen import Frozen, constant, frozen, frozen_statistics, noth
 Scores = Float[Array, "batch classes"]
 Labels = Int[Array, " batch"]
 Losses = Float[Array, " batch"]
-
-WORST = 32  # mistakes shown in the report
 
 
 class Settings(NamedTuple):
@@ -225,8 +220,8 @@ class Classification:
         return metrics, {"label": label, "prediction": prediction, "probability": probability.max(-1), "loss": losses}
 
     def render(self, params: Tree, variables: Tree, evaluation: Evaluation, key: jax.Array) -> dict[str, Artifact]:
-        """See `artifacts`."""
-        return artifacts(self.info, params["model"], evaluation)
+        """See `image_mistakes.artifacts`."""
+        return image_mistakes.artifacts(self.info, params["model"], evaluation)
 
     def task(self, optimizer: optax.GradientTransformation, steps: int) -> Task:
         """The task: so many `steps` of the `optimizer`."""
@@ -234,27 +229,6 @@ class Classification:
         top = {f"top_{self.top_k}_error": ERROR} if self.top_k else {}
         evaluators = {"classify": Evaluator(self.evaluate, {"loss": LOWER, "error": ERROR, **top})}
         return Task(self.init, objectives, (Phase(steps, ("classify",)),), evaluators, self.render)
-
-
-def artifacts(info: Info, params: Tree, evaluation: Evaluation) -> dict[str, Artifact]:
-    """Confusion matrix, a table of the classes, what guessing errs, the worst mistakes as images, the first layer's filters."""
-    out = evaluation.outputs
-    names = info.class_names or tuple(str(c) for c in range(info.num_classes))
-    label, prediction, probability = out["label"], out["prediction"], out["probability"]
-    counts = confusion_matrix(label, prediction, len(names))
-    shown: dict[str, Artifact] = {"confusion matrix": Matrix(counts, names, names, "actual", "predicted")}
-    shown["classes"] = class_report(counts, names)
-    shown["beside guessing"] = beside_guessing(counts)
-    worst = worst_mistakes(label, prediction, out["loss"], WORST)
-    if len(worst):
-        pixels = evaluation.examples(worst)["image"]
-        pixels = (pixels - pixels.min()) / max(np.ptp(pixels), 1e-6)  # they were standardised
-        captions = [f"{names[label[i]]} as {names[prediction[i]]} ({probability[i]:.0%})" for i in worst]
-        shown["worst mistakes"] = Images(pixels, captions)
-    filters = first_layer_filters(params, info.shapes["image"])
-    if filters is not None:
-        shown["first-layer filters"] = filters
-    return shown
 
 
 def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
@@ -304,28 +278,6 @@ def _classification(config: ConfigDict, info: Info, settings: Settings) -> Class
         settings.auxiliary,
         top_k=settings.top_k,
     )
-
-
-def test_time_augmentation(config: ConfigDict, features: Features = ONE_IMAGE) -> Callable[[jax.Array, Batch], Batch] | None:
-    """The augmentation of `config.test_time`, by default that of the training, on standardised images; None for one sample.
-
-    Augmentations work on pixels in 0..1, so the images are taken back there and standardised again. What lies on an image moves
-    with it, as `features` say.
-    """
-    if config.test_time.samples == 1:
-        return None
-    settings = (config.test_time.augmentation or config.augmentation).to_dict()
-    settings.pop("mixup", None)  # it would mix examples of different labels
-    augment = augmentation.build(settings, features)
-    mean_, std = np.float32(config.dataset.mean), np.float32(config.dataset.std)
-    names = [name for name, feature in features.items() if feature.kind is Kind.IMAGE]
-
-    def augmented(key: jax.Array, batch: Batch) -> Batch:
-        images = [name for name in names if name in batch]
-        moved = augment(key, {**batch, **{name: batch[name] * std + mean_ for name in images}})
-        return {**with_masks(moved, features), **{name: (moved[name] - mean_) / std for name in images}}
-
-    return augmented
 
 
 PUBLIC = {"classification": build}

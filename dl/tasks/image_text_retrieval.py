@@ -151,7 +151,8 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
             f"{', '.join(features)}: take 'flickr8k' or 'captions', with dataset.network='squeezenet'."
         )
     model = models.build(config, num_classes=len(words))
-    return Retrieval(model, words, settings, features["image_features"].shape).task(config, steps)
+    shape = tuple(size for size in features["image_features"].shape if size is not None)
+    return Retrieval(model, words, settings, shape).task(config, steps)
 
 
 PUBLIC = {"image_text_retrieval": build}

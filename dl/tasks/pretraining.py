@@ -28,6 +28,7 @@ from dl import registry
 from dl.artifacts import Artifact
 from dl.dataset import Info
 from dl.errors import UserError, unknown
+from dl.evaluation import image_mistakes
 from dl.evaluation.embedding import chosen, embeddings
 from dl.layers.corruption import Corruption
 from dl.metric import ERROR, LOWER
@@ -167,7 +168,7 @@ def artifacts(
     model: Stack, info: Info, params: Tree, evaluation: Evaluation, key: jax.Array, corrupt: Corruption | None
 ) -> dict[str, Artifact]:
     """What any classifier shows, then what the layers still know of the image, and their code in the plane."""
-    shown = classification.artifacts(info, params, evaluation)
+    shown = image_mistakes.artifacts(info, params, evaluation)
     encode, decode = coder(model, params)
     batch = evaluation.examples(chosen(len(evaluation.outputs["label"]), EXAMINED))
     shown["reconstructions"] = reconstructions(batch["image"][:SHOWN], encode, decode, key, corrupt)

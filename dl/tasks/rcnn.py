@@ -20,6 +20,7 @@ the share of the objects that a proposal overlaps by an IoU of 0.5: more cannot 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -202,7 +203,7 @@ class Learner:
         scores = described @ params["machines"]["kernel"] + params["machines"]["bias"]
         real = truth.there & ~truth.ignored
         of = real[..., None] & (truth.labels[..., None] == jnp.arange(len(self.classes)))
-        sign = jax.vmap(lambda *each: signs(*each, self.settings.negative))(drawn.boxes, drawn.true, truth.boxes, of)
+        sign = jax.vmap(partial(signs, negative=self.settings.negative))(drawn.boxes, drawn.true, truth.boxes, of)
         total, count = mean(hinge(scores, sign).sum(-1), drawn.counted)
         return total + count * self.settings.machine_l2 / 2 * jnp.square(params["machines"]["kernel"]).sum(), count
 

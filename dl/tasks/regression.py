@@ -175,7 +175,9 @@ class Regression:
         if "baseline_inputs" in out:
             rows |= self.predictions(out["baseline_inputs"])
         measured = {name: regressors.measures(target, values) for name, values in rows.items()}
-        table = [(name, *(round(of.get(metric, 0.0), 4) for metric in ("rmse", "mae", "r2"))) for name, of in measured.items()]
+        table: list[list[str | int | float]] = [
+            [name, *(round(of.get(metric, 0.0), 4) for metric in ("rmse", "mae", "r2"))] for name, of in measured.items()
+        ]
         shown: dict[str, Artifact] = {"errors": Table(("", "rmse", "mae", "r2"), table), **regressors.shown(target, prediction)}
         if self.info.features[self.settings.inputs].kind is Kind.IMAGE:
             shown |= self.looked_at(params, variables, evaluation, np.abs(target - prediction).argsort()[::-1][:WORST])
@@ -197,7 +199,7 @@ class Regression:
         @jax.jit
         def masks(images: Array) -> Array:
             maps = convolutions(self.model, {"params": params["model"], **variables}, images)
-            return visual_backprop(maps, images.shape[1:3]) if maps else jnp.zeros((len(images), 0, 0))
+            return visual_backprop(maps, (images.shape[1], images.shape[2])) if maps else jnp.zeros((len(images), 0, 0))
 
         found = np.asarray(masks(images))
         if found.size:
@@ -246,9 +248,9 @@ def learner(config: ConfigDict, resources: Resources, settings: Settings) -> Reg
         raise unknown("loss", settings.loss, LOSSES)
     if settings.delta <= 0:
         raise UserError(f"task.delta={settings.delta:g}: Huber's loss becomes linear above a residual of more than 0.")
-    for kind in settings.baselines:
-        if kind not in regressors.REGRESSORS:
-            raise unknown("baseline of a regression", kind, regressors.REGRESSORS)
+    for name in settings.baselines:
+        if name not in regressors.REGRESSORS:
+            raise unknown("baseline of a regression", name, regressors.REGRESSORS)
     if settings.baselines and len(features[inputs].shape) != 1:
         raise UserError(f"task.baselines read columns of numbers, and {inputs!r} of {info.name} are none: leave them out.")
     column = resources.column or (lambda name: None)

@@ -188,7 +188,7 @@ class Segmentation:
         if not self.crf.iterations:
             return scores
         pixels = 255 * (images * jnp.asarray(self.std, jnp.float32) + jnp.asarray(self.mean, jnp.float32))
-        return jax.lax.map(lambda pair: dense_crf.refined(*pair, self.crf), (scores, pixels))
+        return jax.lax.map(lambda pair: dense_crf.refined(pair[0], pair[1], self.crf), (scores, pixels))
 
     def count(self, scores: Scores, batch: Batch) -> jax.Array:
         """The confusion matrix int32 [C, C] of a batch."""
@@ -241,7 +241,8 @@ class Segmentation:
         for image, labels, predicted, share in zip(batch["image"], batch["label_map"], predictions, right, strict=True):
             coarser = (slice(None, None, max(round(labels.shape[1] / WIDEST), 1)),) * 2
             image, labels, predicted = image[coarser], labels[coarser], predicted[coarser]
-            plain = np.broadcast_to(image * np.float32(self.std) + np.float32(self.mean), (*image.shape[:2], 3))
+            deviation, centre = np.asarray(self.std, np.float32), np.asarray(self.mean, np.float32)
+            plain = np.broadcast_to(image * deviation + centre, (*image.shape[:2], 3))
             nowhere = np.full(labels.shape, len(self.names))
             known = np.where(labels == self.void, len(self.names), labels)
             pixels += [label_maps.overlaid(plain, seen, len(self.names)) for seen in (nowhere, known, predicted)]

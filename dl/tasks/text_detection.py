@@ -139,7 +139,8 @@ class TextDetector:
     def losses(self, maps: jax.Array, batch: Batch) -> jax.Array:
         """The loss of each image [B]."""
         stride = batch["image"].shape[1] // maps.shape[1]
-        wanted = targets(batch["words"], batch["words_length"], maps.shape[1:3], stride, self.settings.shrink)
+        shape = (maps.shape[1], maps.shape[2])
+        wanted = targets(batch["words"], batch["words_length"], shape, stride, self.settings.shrink)
         box = box_loss(maps[..., 1:5], wanted.distances) + ANGLE * (1 - jnp.cos(maps[..., 5] - wanted.angle))
         inside = wanted.inside
         geometry = (box * inside).sum((1, 2)) / jnp.maximum(inside.sum((1, 2)), 1)

@@ -108,13 +108,9 @@ def build(settings: Mapping[str, Any] | ConfigDict, steps: int) -> optax.Gradien
     if "learning_rate" not in chosen:
         raise UserError("the optimizer needs the setting 'learning_rate'.")
     common = {key: chosen.pop(key) for key in _COMMON if key in chosen}
-    given, section = common["learning_rate"], common.get("schedule", {})
+    section, rates = common.get("schedule", {}), _rates(common["learning_rate"])
     if not isinstance(section, Mapping | ConfigDict):
         raise UserError(f"optimizer.schedule must be a section such as {{'name': 'cosine'}}, not {section!r}.")
-    rates = [
-        rate if isinstance(rate, jax.Array) else number(rate, "optimizer.learning_rate")
-        for rate in (given if isinstance(given, list | tuple) and given else [given])
-    ]
     for rate in rates:
         schedules.build(section, rate, steps)  # raises
     divided = rules.read(common.get("rules", ()), common.get("l1", 0.0), common.get("l2", 0.0))
@@ -125,19 +121,32 @@ def build(settings: Mapping[str, Any] | ConfigDict, steps: int) -> optax.Gradien
 
     def scheduled(schedule: optax.Schedule) -> optax.GradientTransformation:
         optimizer = registry.call(OPTIMIZERS[name], f"optimizer {name!r}", own, learning_rate=schedule)
-        parts = [rules.penalties(divided)] if any(rule.l1 or rule.l2 for rule in divided) else []
-        parts += [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
-        parts += [optimizer]
-        parts += [rules.scales(divided)] if any(rule.learning_rate_scale != 1.0 for rule in divided) else []
-        moved = optax.chain(*parts)
-        if any(rule.frozen for rule in divided):
-            moved = optax.partition({"moved": moved, "frozen": optax.set_to_zero()}, functools.partial(rules.labels, divided))
-        return moved
+        return _ruled(optimizer, divided, clip_norm)
 
     def schedule_of(which: jax.Array) -> optax.Schedule:
         return schedules.build(section, jnp.asarray(rates, jnp.float32)[jnp.minimum(which, len(rates) - 1)], steps)
 
     return _counted(scheduled, schedule_of, divided)
+
+
+def _rates(given: Any) -> list[Any]:
+    """The learning rates, one or several, of which traced ones are taken as they are."""
+    several = given if isinstance(given, list | tuple) and given else [given]
+    return [rate if isinstance(rate, jax.Array) else number(rate, "optimizer.learning_rate") for rate in several]
+
+
+def _ruled(
+    optimizer: optax.GradientTransformation, divided: tuple[rules.Rule, ...], clip_norm: float
+) -> optax.GradientTransformation:
+    """The optimizer between penalties, clipping and the rules' scales, in this order; it does not see what is frozen."""
+    parts = [rules.penalties(divided)] if any(rule.l1 or rule.l2 for rule in divided) else []
+    parts += [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+    parts += [optimizer]
+    parts += [rules.scales(divided)] if any(rule.learning_rate_scale != 1.0 for rule in divided) else []
+    moved = optax.chain(*parts)
+    if any(rule.frozen for rule in divided):
+        return optax.partition({"moved": moved, "frozen": optax.set_to_zero()}, functools.partial(rules.labels, divided))
+    return moved
 
 
 def _matrices(params: Tree) -> Tree:

@@ -76,10 +76,10 @@ def bar(**settings: Any) -> Any:
             return Text(f"{speed:.3g}/s" if speed else "", "progress.data.speed")
 
     rest = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
-    whole = {"no_wrap": True}
-    counts = MofNCompleteColumn(table_column=Column(**whole))
-    left = TimeRemainingColumn(compact=True, table_column=Column(**whole))
-    return Bar(BarColumn(bar_width=12), counts, Rate(table_column=Column(**whole)), left, rest, expand=True, **settings)
+    counts = MofNCompleteColumn(table_column=Column(no_wrap=True))
+    left = TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True))
+    rate = Rate(table_column=Column(no_wrap=True))
+    return Bar(BarColumn(bar_width=12), counts, rate, left, rest, expand=True, **settings)
 
 
 def _number(found: dict[str, Any], rates: int) -> str:

@@ -16,10 +16,10 @@ def render_splits(experiment: Experiment, workdir: Path, shown: tuple[Tree, Tree
     Args:
         experiment: whose task renders.
         workdir: folder of the run.
-        shown: parameters and variables on the host, [replicas, ...].
+        shown: parameters and variables of that replica.
         evaluated: the splits.
     """
-    params, variables = jax.tree.map(lambda x: x[0], shown)
+    params, variables = shown
     for split, result in evaluated.items():
         batches = experiment.evaluation(split)
         evaluation = Evaluation(result.outputs[0], batches.examples, result.sums[0] if result.sums else {})

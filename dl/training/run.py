@@ -84,14 +84,15 @@ def finish(experiment: Any, workdir: Path, trained: Any) -> dict[str, Any]:
     from dl.training.result import best, result
     from dl.training.workdir import write_json
 
-    params, shown = meshes.to_host((trained.state.params, trained.state.evaluated()), experiment.mesh)
+    evaluated = trained.state.evaluated()
+    params, shown = meshes.to_host((trained.state.params, evaluated), experiment.mesh)
     content = result(experiment.config, experiment.task.phases, trained.step, params, trained.evaluated, trained.seconds)
     content["best"] = best(experiment, workdir, trained.state)
     evaluators = experiment.task.evaluators.values()
     content["described"] = {name: metric._asdict() for e in evaluators for name, metric in e.metrics.items()}
     if jax.process_index() == 0:
         content |= history.made_with(workdir, trained.step)
-        render_splits(experiment, workdir, shown, trained.evaluated)
+        render_splits(experiment, workdir, meshes.first_replica(shown, evaluated, experiment.mesh), trained.evaluated)
         show_in_tensorboard(workdir, experiment.config, trained.step, content["metrics"])
         write_json(workdir / "result.json", content)
     return content

@@ -102,12 +102,6 @@ def test_fonts_that_lack_letters_are_not_taken(tmp_path, monkeypatch):
     fonts.faces.cache_clear()
 
 
-def test_text_that_no_font_can_show():
-    fonts.check_glyphs(["Plain 7"], fonts.EMBEDDED, "the text")
-    with pytest.raises(UserError, match="the text has characters that none of the fonts can show: '\u4e00'"):
-        fonts.check_glyphs(["one \u4e00"], fonts.EMBEDDED, "the text")
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -161,8 +161,8 @@ def test_texts_beyond_memory_have_the_tokens_of_those_in_memory(tmp_path):
     """The images are read as they are needed, the texts are not."""
     features = {"photo": tfds.features.Image(shape=(2, 2, 3)), "caption": tfds.features.Text()}
     examples = [{"photo": Image.new("RGB", (2, 2), (i, i, i)), "caption": en} for i, (en, _) in enumerate(TEXTS)]
-    folder = prepared(tmp_path, "Captions", features, examples, None)
-    config = settings("captions", image="photo", texts=("caption",))
+    folder = prepared(tmp_path, "Captioned", features, examples, None)
+    config = settings("captioned", image="photo", texts=("caption",))
     read = [load(ConfigDict({**config, "memory_limit": limit}), data_dir=folder) for limit in (0, 1 << 31)]
     assert [dataset.splits["test"].resident for dataset in read] == [False, True]
     assert {dataset.info.features["caption"].vocabulary.names for dataset in read} == {("<unk>", "a", "b")}

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from dl.config import base
+from dl.data.augmentation.test_time import test_time_augmentation
 from dl.dataset import Feature, Kind, Resources, labelled_images
 from dl.errors import UserError
 from dl.tasks import class_weights
@@ -21,7 +22,6 @@ from dl.tasks.classification import (
     maximum_a_posteriori,
     outside_top,
     squared_error,
-    test_time_augmentation,
 )
 from dl.training.assembly import assemble
 from tests.training.tasks import experiment, image_dataset, run, settings

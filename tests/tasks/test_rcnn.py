@@ -110,14 +110,14 @@ def configured(**task):
     config.dataset.update(of={"name": "random_shapes", "examples": 24}, mean=(0.5,), std=(0.25,))
     config.dataset.proposals = {"scales": (100.0,), "spaces": ("rgb",), "most": 20}
     config.model = ConfigDict({"name": "rcnn", "features": "hog", "side": 24})
-    config.task = ConfigDict({"name": "rcnn", "regions": 16, **task})
+    config.task = ConfigDict({"name": "rcnn", "regions": 12, **task})
     return config
 
 
 def test_machines_on_histograms_find_discs_and_squares():
     config = configured(rate=0.02)
     info, splits = load(config.dataset)
-    task = rcnn.build(config, Resources(info), 150)
+    task = rcnn.build(config, Resources(info), 100)
     assert [phase.objectives for phase in task.phases] == [("machines",)]  # there is no network to be fine-tuned
     read = {s: {n: jnp.asarray(v) for n, v in source.gather(np.arange(24)).items()} for s, source in splits.items()}
     batches = {s: pipeline.prepare_evaluation(config.dataset.to_dict(), info.features, batch) for s, batch in read.items()}
@@ -133,7 +133,7 @@ def test_machines_on_histograms_find_discs_and_squares():
         return {**params, **optax.apply_updates(moved, updates)}, state
 
     start = objective.optimizer.init({name: params[name] for name in objective.groups})
-    trained = jax.jit(lambda p: jax.lax.fori_loop(0, 150, step, (p, start)))(params)[0]
+    trained = jax.jit(lambda p: jax.lax.fori_loop(0, 100, step, (p, start)))(params)[0]
     test = {**batches["test"], "mask": jnp.ones(24, bool)}
     detect = jax.jit(task.evaluators["detect"].step)
     numbers = {}

@@ -41,10 +41,10 @@ def test_modules_learn_to_answer(tmp_path):
     """New questions about new scenes: much better than to say no (about two thirds)."""
     chosen = config()
     chosen.update(steps=600, batch_size=64, steps_per_dispatch=100, log_every=600, eval_every=0, checkpoint_every=0)
-    chosen.dataset.update(generated=4096)
+    chosen.dataset.update(generated=8192)
     chosen.dataset.splits = {"train": "train", "test": "test"}
-    chosen.model.update(channels=32, hidden=32)
-    chosen.optimizer.learning_rate = 1e-2
+    chosen.model.update(channels=64, hidden=32)
+    chosen.optimizer.learning_rate = 3e-3
     workdir = tmp_path / "run"
     workdir.mkdir()
     train(assemble(chosen), workdir, Progress(600, enabled=False))

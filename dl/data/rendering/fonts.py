@@ -5,7 +5,7 @@ Of each font the letters are drawn once, so that a word is put together from pic
 
 import functools
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,19 +146,3 @@ def set_in(face: Face, text: str, gap: float = 0.0) -> UInt8[np.ndarray, "h w"]:
     if not len(rows):
         return canvas
     return canvas[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def check_glyphs(texts: Sequence[str], folder: str, what: str) -> None:
-    """Raises UserError where no font has all the characters of these texts.
-
-    Args:
-        texts: that are to be drawn.
-        folder: of the fonts, see `find`.
-        what: the texts are, for the error.
-    """
-    characters = "".join(sorted({c for text in texts for c in text if not c.isspace()}))
-    missing = min((lacking(face(path, characters), characters) for path in find(folder)), key=len)
-    if missing:
-        raise UserError(
-            f"{what} has characters that none of the fonts can show: {missing[:20]!r}. Name others by dataset.fonts."
-        )

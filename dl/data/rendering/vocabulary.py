@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -113,8 +114,8 @@ def _text(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in sorted(archive.namelist()) if name.endswith((".txt", ".tsv", ".csv"))]
             return "\n".join(archive.read(name).decode("utf-8", "replace") for name in names)[:MOST_BYTES]
-    opener = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
-    with opener(path, "rb") as file:
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+    with openers.get(path.suffix, open)(path, "rb") as file:
         return bytes(file.read(MOST_BYTES)).decode("utf-8", "replace")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dl.data.ragged import in_memory
-from dl.data.resizing import check_size, fitting
+from dl.data.resizing import Change, check_size, fitting
 from dl.data.slicing import names_in
 from dl.data.sources.archives import opened
 from dl.data.sources.records import IMAGES, Records, in_memory_of, index_of
@@ -87,33 +87,20 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
     Raises:
         UserError: not stored as ArrayRecord; no such image or split; images of several sizes and no `dataset.size`.
     """
-    info, root, fit = builder.info, folder(data_dir), settings.get("fit", "pad")
-    format_ = info.file_format.value if info.file_format else "unknown"
-    if format_ != "array_record":
-        raise UserError(
-            f"dataset {info.full_name!r} in {builder.data_dir} is stored as {format_}, which gives no random access. "
-            "Prepare it again with file_format='array_record'."
-        )
+    _check_random_access(builder)
     found = fields(builder, settings, channels)
-    described = Info(settings.name, {name: field.feature for name, field in found.items()})
-    cropped = fit == "crop"  # `dl.data.load` crops the images as they are
-    several = any(None in feature.shape[:2] for feature in described.features.values() if feature.kind in IMAGES)
-    size = check_size(settings.get("size", (0, 0)), fit) if several or cropped else (0, 0)
-    if several and size == (0, 0):
-        raise UserError(f"dataset {info.full_name!r} has images of several sizes; set dataset.size=(H,W) and dataset.fit.")
-    if size != (0, 0):
-        described = _at(described, size)
+    described, change = _described(builder.info.full_name, settings, found)
     lengths = checked_lengths([name for name, field in found.items() if field.ragged], settings.to_dict().get("lengths", {}))
     with readable_audio():
         sources = opened(Path(builder.data_path), lambda _: builder.as_data_source())
-    wanted = names_in(list(settings.splits.values()), list(info.splits))
+    wanted = names_in(list(settings.splits.values()), list(builder.info.splits))
     texts = [name for name, feature in described.features.items() if feature.kind is Kind.TOKENS]
-    needed = [split for split in info.splits if split in wanted or (texts and split == "train")]
-    change = fitting(size, fit) if size != (0, 0) and not cropped else None
+    needed = [split for split in builder.info.splits if split in wanted or (texts and split == "train")]
     records = {split: Records(sources[split], found, change) for split in needed}
+    root, fit = folder(data_dir), settings.get("fit", "pad")
     kept, level = root / ".arrays" / Path(builder.data_path).relative_to(root), settings.get("level", "") or "word"
     fingerprint = _fingerprint(builder, found, described, fit)
-    if not cropped and _size(builder, found, described, records) <= settings.get("memory_limit", MEMORY_LIMIT):
+    if fit != "crop" and _size(builder, found, described, records) <= settings.get("memory_limit", MEMORY_LIMIT):
         read = {split: in_memory_of(source, lengths, kept / f"{split}.npz", fingerprint) for split, source in records.items()}
         described, read = tokenised(described, read, texts, level, lengths)
         return Dataset(described, {split: in_memory(read[split]) for split in wanted})
@@ -122,6 +109,27 @@ def read(builder: Any, settings: ConfigDict, data_dir: str | None, channels: int
     index = {split: index_of(source, kept / f"{split}.index.npz", fingerprint) for split, source in records.items()}
     described, index = tokenised(described, index, texts, level, dict.fromkeys(texts, ()))
     return Dataset(described, {split: records[split].with_index(index[split]) for split in wanted})
+
+
+def _check_random_access(builder: Any) -> None:
+    format_ = builder.info.file_format.value if builder.info.file_format else "unknown"
+    if format_ != "array_record":
+        raise UserError(
+            f"dataset {builder.info.full_name!r} in {builder.data_dir} is stored as {format_}, which gives no random access. "
+            "Prepare it again with file_format='array_record'."
+        )
+
+
+def _described(full_name: str, settings: ConfigDict, found: Mapping[str, Field]) -> tuple[Info, Change | None]:
+    """What is known of the data as they are read, and what is done to images for that; crops are for `dl.data.load` to make."""
+    info, fit = Info(settings.name, {name: field.feature for name, field in found.items()}), settings.get("fit", "pad")
+    several = any(None in feature.shape[:2] for feature in info.features.values() if feature.kind in IMAGES)
+    size = check_size(settings.get("size", (0, 0)), fit) if several or fit == "crop" else (0, 0)
+    if size == (0, 0):
+        if several:
+            raise UserError(f"dataset {full_name!r} has images of several sizes; set dataset.size=(H,W) and dataset.fit.")
+        return info, None
+    return _at(info, size), fitting(size, fit) if fit != "crop" else None
 
 
 def _at(info: Info, size: tuple[int, int]) -> Info:

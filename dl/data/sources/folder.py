@@ -41,17 +41,9 @@ def load_folder(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
         UserError: no such folder, no images, one class, a class of `test` that `train` lacks, an undecodable file, images of
             several sizes.
     """
-    if not settings.get("path", ""):
-        raise UserError("the dataset 'folder' needs dataset.path, a folder with one sub-folder a class.")
-    root = Path(settings.path).expanduser()
-    channels = settings.get("channels", 3)
-    if channels not in MODES:
-        raise UserError(f"dataset.channels {channels} must be 1 (grey) or 3 (RGB).")
+    root, channels, by = _checked(settings)
     fit = settings.get("fit", "pad")
     size = check_size(settings.get("size", (0, 0)), fit)
-    by = settings.get("split_by", "image")
-    if by not in ("image", "class"):
-        raise unknown("dataset.split_by", str(by), ("image", "class"))
     listed, classes = _listed(root, settings.get("holdout", 10.0), by == "class")
     paths = [path for files in listed.values() for path, _ in files]
     if size == (0, 0) or fit != "crop":  # cropped datasets are too large for a look at every file
@@ -69,6 +61,18 @@ def load_folder(settings: ConfigDict, data_dir: str | None = None, manual_dir: s
         splits = {split: Arrays(Streamed(source, readers).gather(np.arange(len(source)))) for split, source in splits.items()}
     names = tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in classes)  # that can be printed
     return Dataset(labelled_images("folder", shape, len(classes), names), splits)
+
+
+def _checked(settings: ConfigDict) -> tuple[Path, int, str]:
+    """`path`, `channels` and `split_by`."""
+    if not settings.get("path", ""):
+        raise UserError("the dataset 'folder' needs dataset.path, a folder with one sub-folder a class.")
+    channels, by = settings.get("channels", 3), settings.get("split_by", "image")
+    if channels not in MODES:
+        raise UserError(f"dataset.channels {channels} must be 1 (grey) or 3 (RGB).")
+    if by not in ("image", "class"):
+        raise unknown("dataset.split_by", str(by), ("image", "class"))
+    return Path(settings.path).expanduser(), channels, by
 
 
 class Files:

@@ -73,13 +73,16 @@ def pixels(content: bytes, width: int) -> np.ndarray:
 
 def _known(settings: ConfigDict) -> Dataset:
     width = width_of(settings)
-    small = {"text": np.zeros(LONGEST, np.int32), "text_length": np.int32(5)}
     counts = {**COUNTS, RENDERED: Rendering().examples}
     splits: dict[str, Source] = {
-        split: StandIn((HEIGHT, width, 1), count, {n: np.broadcast_to(v, (count, *np.shape(v))) for n, v in small.items()})
+        split: StandIn((HEIGHT, width, 1), count, {"text": _blank((count, LONGEST)), "text_length": _blank((count,))})
         for split, count in counts.items()
     }
     return Dataset(Info("iiit5k", features(width)), splits)
+
+
+def _blank(shape: tuple[int, ...]) -> np.ndarray:
+    return np.broadcast_to(np.ones((), np.int32), shape)
 
 
 PUBLIC = {"iiit5k": load_iiit5k}

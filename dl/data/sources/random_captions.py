@@ -19,9 +19,8 @@ def load_random_captions(settings: ConfigDict, data_dir: str | None = None, manu
     Raises:
         UserError: a number that is none.
     """
-    count, length, size = (
-        settings.get(key, SETTINGS["random_captions"][key]) for key in ("examples", "length", "vocabulary_size")
-    )
+    given = {key: settings.get(key, default) for key, default in SETTINGS["random_captions"].items()}
+    count, length, size = given["examples"], given["length"], given["vocabulary_size"]
     shape = (*given["places"], given["width"])
     if min(count, length, *shape) < 1 or size <= len(RESERVED):
         raise UserError(f"dataset.vocabulary_size={size} must be above {len(RESERVED)}, and all other numbers at least 1.")

@@ -59,7 +59,13 @@ class RenderedScenes:
         boxes = np.zeros((most, 5), np.float32)
         boxes[:count] = scene.boxes
         rows, lengths = vocabulary.padded([*scene.texts, *[""] * (most - count)])
-        return {"image": scene.image, "words": boxes, "words_length": np.int32(count), "text": rows, "text_length": lengths}
+        return {
+            "image": scene.image,
+            "words": boxes,
+            "words_length": np.array(count, np.int32),
+            "text": rows,
+            "text_length": lengths,
+        }
 
 
 def features(side: int, most: int) -> dict[str, Feature]:

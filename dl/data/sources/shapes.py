@@ -129,7 +129,7 @@ def _known_shapes(settings: ConfigDict) -> Dataset:
     splits: dict[str, Source] = {}
     for split, count in counts.items():
         one = shapes.arrays(["(is red square)"])
-        features = {"image": np.zeros((1, *FEATURES["image"].shape), np.uint8), **one, "label": np.zeros(1, np.int32)}  # type: ignore[arg-type]
+        features = {"image": np.zeros((1, 30, 30, 3), np.uint8), **one, "label": np.zeros(1, np.int32)}
         splits[split] = Arrays({name: np.broadcast_to(v, (count, *v.shape[1:])) for name, v in features.items()})
     return Dataset(Info("shapes", FEATURES), splits)
 

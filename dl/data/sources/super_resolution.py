@@ -3,6 +3,7 @@
 Also scikit-learn's two photographs, which are always there.
 """
 
+import functools
 import zipfile
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def load_super_resolution(settings: ConfigDict, data_dir: str | None = None, man
     path = verified(folder, [ARCHIVE], "super_resolution")[ARCHIVE.name]
     splits = {}
     for split in wanted:
-        found = opened(path, lambda p, folder=FOLDERS[split]: _members(p, folder))
+        found = opened(path, functools.partial(_members, folder=FOLDERS[split]))
         if split == "train" and settings.get("images", ""):
             own = images_below(path_of(settings, "images", "a folder with images to train on besides T91"))
             found |= {str(file): picture(contents(file), file) for file in own.values()}

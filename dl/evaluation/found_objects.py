@@ -1,7 +1,7 @@
 """What a detector found on a split beside what is there: metrics, images with boxes and masks, a table of classes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,8 @@ class Finds(NamedTuple):
 def sure(found: Objects, least: float = SURE) -> Objects:
     """Those with a score of `least` or more."""
     keep = found.scores >= least
-    kept: list[Any] = [values if values is None else values[keep] for values in found]
-    return Objects(*kept)
+    masks = None if found.masks is None else found.masks[keep]
+    return Objects(found.boxes[keep], found.labels[keep], found.scores[keep], found.ignored[keep], masks)
 
 
 def shown(

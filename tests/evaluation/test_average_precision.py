@@ -95,4 +95,4 @@ def test_the_report_shows_the_worst_first():
     assert images["worst images"].captions[0] == "image 7: 0 found, 1 missed, 2 wrong"
     assert len(images["objects found"].pixels) == 6
     rows = precision_table([finds], ["cell"])["average precision"].rows
-    assert rows[0][:2] == ("cell", 8) and rows[0][2] == pytest.approx(finds.metrics()["map"], abs=1e-4)
+    assert rows[0][:2] == ["cell", 8] and rows[0][2] == pytest.approx(finds.metrics()["map"], abs=1e-4)

@@ -56,7 +56,7 @@ HERE = [  # those that run in this process: the program, and what tells the comm
     ("convert", "--to=resnet20.safetensors"),
     ("convert", "--to=resnet20.pth"),
     ("search", "--workdir=runs/"),
-    ("transcribe", "--workdir=runs/"),
+    ("transcribe", "--workdir=runs/fsdd"),
     ("report", "--workdir=runs/"),
     ("similar", "--vectors="),
 ]

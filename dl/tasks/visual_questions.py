@@ -84,13 +84,13 @@ class Answering:
             batch = evaluation.examples(chosen)
             for n, i in enumerate(chosen):
                 example = {name: values[n] for name, values in batch.items()}
-                shown[f"modules {n + 1}: {self.said(example, out['answer'][i])}"] = looks(example, out["maps"][i])
+                shown[f"modules {n + 1}: {self.said(example, int(out['answer'][i]))}"] = looks(example, out["maps"][i])
         wrong = np.flatnonzero(out["answer"] != out["label"])
         worst = wrong[np.argsort(-out["losses"][wrong], kind="stable")][:SHOWN]
         if len(worst):
             batch = evaluation.examples(worst)
             rows = [{name: values[n] for name, values in batch.items()} for n in range(len(worst))]
-            texts = [self.said(row, out["answer"][i]) for row, i in zip(rows, worst, strict=True)]
+            texts = [self.said(row, int(out["answer"][i])) for row, i in zip(rows, worst, strict=True)]
             shown["mistakes"] = Images(batch["image"], texts, 4)
             shown["worst mistakes"] = Table(
                 ("question", "loss"), [(t, round(float(out["losses"][i]), 2)) for t, i in zip(texts, worst, strict=True)]

@@ -25,7 +25,8 @@ from dl.interop import classifier, published
 from dl.layers.backend import stock_operations
 from dl.models.unet import UNet
 from dl.tasks import segmentation
-from dl.tasks.segmentation import Segmentation, median_frequency, weighted_cross_entropy
+from dl.tasks.segmentation import Segmentation
+from dl.tasks.segmentation_losses import logarithmic, median_frequency, weighted_cross_entropy
 from dl.training.assembly import assemble
 from dl.transfer import initial_weights
 from dl.transfer.initial_weights import Weights
@@ -81,7 +82,7 @@ def test_class_weights_of_a_worked_example():
     pixels = np.array([[8, 2, 0, 0], [4, 0, 6, 0]])  # of two images of 10 pixels: class 3 never occurs
     # f = 12 / 20, 2 / 10, 6 / 10, so that the median is 0.6
     np.testing.assert_allclose(median_frequency(pixels), [1, 3, 1, 1])
-    np.testing.assert_allclose(segmentation.logarithmic(pixels), 1 / np.log(1.02 + np.array([0.6, 0.1, 0.3, 0.0])), rtol=1e-6)
+    np.testing.assert_allclose(logarithmic(pixels), 1 / np.log(1.02 + np.array([0.6, 0.1, 0.3, 0.0])), rtol=1e-6)
 
 
 def test_class_weights_are_of_the_training_split():

@@ -16,7 +16,10 @@ def uniform(pixels: Integer[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
 
 
 def median_frequency(pixels: Integer[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
-    """median(f) / f(c), see `dl.tasks.segmentation`; 1 for a class that does not occur. `pixels` are counts of each class in each image."""
+    """median(f) / f(c), see `dl.tasks.segmentation`; 1 for a class that does not occur.
+
+    `pixels` are counts of each class in each image.
+    """
     possible = ((pixels > 0) * pixels.sum(1, keepdims=True)).sum(0)  # of all pixels of the images where the class occurs
     occurs = possible > 0
     frequency = pixels.sum(0)[occurs] / possible[occurs]
@@ -26,7 +29,7 @@ def median_frequency(pixels: Integer[np.ndarray, "n k"]) -> Float[np.ndarray, " 
 
 
 def logarithmic(pixels: Integer[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
-    """1 / ln(1.02 + p(c)), see `dl.tasks.segmentation`."""
+    """1 / ln(1.02 + p(c)), see the task `segmentation`."""
     return 1 / np.log(1.02 + pixels.sum(0) / max(pixels.sum(), 1))
 
 

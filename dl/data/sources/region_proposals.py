@@ -51,6 +51,8 @@ def load_region_proposals(
     }
     wanted = {part.split("[")[0].strip() for spec in settings.splits.values() for part in spec.split("+")}
     section = {**common, **of.to_dict(), "splits": {split: split for split in sorted(wanted)}}
+    if known and of.name.split("/")[0] in registry.public("dl.data.sources", "KNOWN"):
+        section["size"] = (0, 0)  # stand-ins are brought to size with their proposals
     info, splits = load_unread(ConfigDict(section), data_dir, manual_dir, known)
     feature = Feature(Kind.BOXES, (None, 4))
     keep = builders.folder(data_dir) / ".arrays" / KEPT

@@ -15,6 +15,7 @@ from dl.config import variants
 from dl.data import pipeline
 from dl.dataset import Dataset, Resources, column_of
 from dl.errors import UserError, unknown
+from dl.layers import backend
 from dl.metric import LOWER, Metric
 from dl.state import TrainState, averaged
 from dl.task import Batch, Task, Tree
@@ -91,7 +92,7 @@ class Experiment(NamedTuple):
         def make() -> TrainState:
             steps = sum(phase.steps for phase in self.task.phases)
             limits.check_memory(self.config, self.dataset.info, target, steps, self.mesh.size)
-            return jax.jit(traced, out_shardings=shardings)(*given)
+            return jax.jit(traced, out_shardings=shardings, compiler_options=backend.run_once())(*given)
 
         return Creation(target, make)
 

@@ -36,7 +36,7 @@ def get_config(variant: str = "") -> ConfigDict:
         }
     )
     config.best.metric = "validation/map50"
-    source = "YOLOv7 on the same files, as its users report; 640x640, ImageNet and COCO weights"
+    source = "YOLOv7 on the same files, as its users report"
     config.reference.update(metric="test/map50", value=0.906, source=source)
     return vary(config, VARIANTS, variant)
 

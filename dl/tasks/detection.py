@@ -298,3 +298,4 @@ def started(task: Task, config: ConfigDict, settings: Settings, manual_dir: str 
 
 PUBLIC = {"detection": build}
 SETTINGS = {"detection": Settings()._asdict()}
+WITHOUT_FILES = {"detection": lambda: {"weights": "", "reinitialise": ""}}

@@ -332,3 +332,4 @@ def build(config: ConfigDict, resources: Resources, steps: int) -> Task:
 
 PUBLIC = {"rcnn": build}
 SETTINGS = {"rcnn": Settings()._asdict()}
+WITHOUT_FILES = {"rcnn": lambda: {"weights": ""}}

@@ -27,9 +27,7 @@ def test_the_reference_has_every_room_and_name(tmp_path):
     rooms = site.reference(tmp_path / "api")
     assert {"api", "task", "models", "training", "errors"} <= set(rooms)
     page = (tmp_path / "api" / "task.md").read_text()
-    assert (
-        "class Objective(NamedTuple):" in page and "def mean(values: jax.Array, mask: jax.Array | None = None) -> Pair" in page
-    )
+    assert "class Objective(NamedTuple):" in page and "def mean(values: jax.Array, mask: jax.Array | None=None) -> Pair" in page
     assert "#### `Objective.value`" in page and "divided" in page
     assert "_collected" not in (tmp_path / "api" / "registry.md").read_text()
 

@@ -6,7 +6,7 @@ which small networks are put together. With 30 x 30 images, W = 10 words and rel
     features       convolution 1x1, ReLU                          3 x 3 x 64        4,160   C F + F
     find[c]        x . w_c + b_c at every place                        3 x 3          715   (W + 1) (F + 1)
     transform[c]   two layers on the 9 places, ReLU                    3 x 3        6,787   (W + 1) (9 H + H + 9 H + 9)
-    and            the smaller of two maps                             3 x 3            0
+    and            the product of two maps' probabilities              3 x 3            0
     answer         two layers on the 9 places, ReLU                        2          386   9 H + H + 2 H + 2
                                                                                    31,312
 
@@ -14,7 +14,8 @@ Every example has a layout of its own, in postfix order, so that the maps go to 
 layouts are, computes each kind of module at every step and keeps that which was asked for.
 
 Deviations: maps are not cut at 0, `and` has no parameters, and other convolutions see the image, all as in Hu et al. 2017,
-whose files these are; no LSTM votes beside the modules. Maps that are shown have gone through a sigmoid.
+whose files these are; no LSTM votes beside the modules. Maps are logits of probabilities, and those that are shown have gone
+through a sigmoid. Where Hu et al. take the smaller of two maps, of which the larger one learns nothing, `and` multiplies.
 """
 
 from collections.abc import Callable
@@ -66,7 +67,7 @@ class ModuleNetwork(nn.Module):
             module, argument = given[:, 0], jax.nn.one_hot(given[:, 1], self.arguments, dtype=self.dtype)
             first, second = (_read(stack, top - back) for back in (1, 2))
             kinds = [(module == kind)[:, None] for kind in (FIND, TRANSFORM, AND)]
-            made = jnp.select(kinds, [find(argument), transform(first, argument), jnp.minimum(first, second)], first)
+            made = jnp.select(kinds, [find(argument), transform(first, argument), both(first, second)], first)
             top = jnp.clip(top + (module == FIND) - (module == AND), 0, DEPTH)
             here = jax.nn.one_hot(top - 1, DEPTH, dtype=self.dtype)[:, :, None]
             return (stack * (1 - here) + made[:, None] * here, top), made
@@ -98,6 +99,12 @@ class ModuleNetwork(nn.Module):
             return jnp.einsum("bas,ba->bs", made, argument)
 
         return apply
+
+
+def both(first: Float[Array, "b s"], second: Float[Array, "b s"]) -> Float[Array, "b s"]:
+    """The logit of the product of two probabilities, given by their logits: both maps learn, whichever is smaller."""
+    surprise = jnp.maximum(nn.softplus(-first) + nn.softplus(-second), 1e-6)  # -log of the product
+    return -jnp.log(jnp.expm1(surprise))
 
 
 def _read(stack: Float[Array, "b d s"], place: Int[Array, " b"]) -> Float[Array, "b s"]:

@@ -91,7 +91,11 @@ def _value(metric: Metric, statistics: Mapping[str, Any]) -> str:
 
 def config_of(command: str) -> str:
     """`NAME[:variant]` of the config in a command."""
-    found = [word for word in shlex.split(command) if word.startswith("--config=")]
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quotation that does not end
+        words = command.split()
+    found = [word for word in words if word.startswith("--config=")]
     match = re.fullmatch(r"--config=(?:.*/)?(\w+)\.py(:\w+)?", found[-1]) if found else None
     return match[1] + (match[2] or "") if match else ""
 

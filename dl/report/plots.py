@@ -108,7 +108,7 @@ def _pointed(lines: Sequence[Line], x_axis: axis.Axis, what: str) -> str:
             if len(line.x) and abs(line.x[nearest] - place) <= far and np.isfinite(line.y[nearest]):
                 values.append(f"{line.name} {axis.number(float(line.y[nearest]))}")
         told = escape(", ".join([f"{what} {axis.number(float(place))}".strip(), *values]))
-        strip = f'<rect x="{left:.1f}" y="0" width="{right - left:.1f}" height="{height}"/>'
+        strip = f'<rect x="{left:.1f}" width="{right - left:.1f}" height="{height}"/>'
         out += f'<g class="at">{strip}<path d="M{middle:.1f} 0V{height}"/><title>{told}</title></g>'
     return out
 

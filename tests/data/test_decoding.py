@@ -164,7 +164,7 @@ def test_a_damaged_file_loads_or_is_said_in_one_line(kind):
 
 def test_images_are_opened_in_one_place():
     root = Path(__file__).parents[2]
-    opening = re.compile(r"Image\.open\(|imread\(|open_image\(|load_image\(|matplotlib\.image|cv2\.|skimage|imageio")
+    opening = re.compile(r"Image\.open\(|imread\(|open_image\(|load_image\(|matplotlib\.image|cv2\.|skimage\.io|imageio")
     found = {path for room in ("dl", "experiments", "configs") for path in (root / room).rglob("*.py")}
     assert {p.name for p in found if opening.search(p.read_text())} == {
         "decoding.py",

@@ -390,7 +390,7 @@ def published(name):
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CONFIGS])
 def test_every_published_setting_is_assembled_without_its_data(name, tmp_path):
     made, without = assemble_known(published(name), str(tmp_path), None)
-    assert set(without) <= {"weights", "reinitialise", "styles", "content", "benchmarks"}
+    assert set(without) <= {"weights", "reinitialise", "styles", "content", "benchmarks", "features"}
     params, _ = jax.eval_shape(made.task.init, jax.random.key(0))
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
     assert count == PUBLISHED.get(name, count) > 0

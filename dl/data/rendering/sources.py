@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dl import registry
+from dl.data.decoding import contents, decoded
 from dl.data.rendering import fonts, vocabulary, words
 from dl.data.streaming import stacked
 from dl.dataset import Feature, Kind
@@ -147,11 +148,7 @@ def backgrounds(folder: str) -> tuple[np.ndarray, ...]:
         raise UserError(f"dataset.backgrounds={folder}: no images (JPEG, PNG, BMP) are there; leave it out for stains.")
     found = []
     for path in paths[:MOST_BACKGROUNDS]:
-        try:
-            with Image.open(path) as image:
-                grey = image.convert("L")
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} can't be decoded: {error}.") from error
+        grey = Image.fromarray(decoded(contents(path), 1, path)[:, :, 0])
         if max(grey.size) > SIDE:
             grey.thumbnail((SIDE, SIDE))
         if min(grey.size) >= HEIGHT:

@@ -1,6 +1,5 @@
 """IIIT 5K-words (Mishra, Alahari & Jawahar 2012): words cut out of photographs of streets and of scanned pages."""
 
-import io
 import zipfile
 from collections.abc import Mapping
 from functools import partial
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from dl.data.decoding import decoded
 from dl.data.rendering.sources import HEIGHT, Rendering, features, rendered, width_of
 from dl.data.rendering.sources import SETTINGS as RENDERED_SETTINGS
 from dl.data.rendering.vocabulary import LONGEST, padded
@@ -66,9 +66,8 @@ def pixels(content: bytes, width: int) -> np.ndarray:
     """An image file of a word as uint8 [32, width, 1], grey."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as image:
-        grey = image.convert("L").resize((width, HEIGHT), Image.Resampling.BILINEAR)
-    return np.asarray(grey)[:, :, None]
+    grey = Image.fromarray(decoded(content, 1, "a word of iiit5k")[:, :, 0])
+    return np.asarray(grey.resize((width, HEIGHT), Image.Resampling.BILINEAR))[:, :, None]
 
 
 def _known(settings: ConfigDict) -> Dataset:

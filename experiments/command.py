@@ -1,4 +1,4 @@
-"""The programs under the names that an installation gives them: `dl-train` is `python -m experiments.train`."""
+"""The programs under the names that an installation gives them: `dl-train` runs `experiments.train`."""
 
 import runpy
 import sys

@@ -133,7 +133,7 @@ def make_desk(folder: Path, archives: Path | None) -> None:
     for number, name in enumerate(["a.wav", "b.flac", *(f"my_speech/{n}.wav" for n in range(20))]):
         soundfile.write(folder / name, 0.1 * np.random.default_rng(number).standard_normal(8000), 8000)
     (folder / "my_speech" / "transcripts.tsv").write_text("".join(f"{n}.wav\tabc {n % 2}\n" for n in range(20)))
-    for name in ("cells.jpg", "more_cells.png", *(f"cells/{n}.jpg" for n in range(12))):
+    for name in ("cells.jpg", "more_cells.png", *(f"cells/{n}.jpg" for n in range(40))):
         image(name)
     write_boxes(folder)
     if archives:
@@ -145,7 +145,7 @@ def write_boxes(folder: Path) -> None:
     """What is on the cells' images, in COCO's JSON, and the same as VOC's XML beside copies of them in `my_voc`."""
     files = sorted((folder / "cells").iterdir())
     images = [{"id": i, "file_name": file.name, "width": 32, "height": 32} for i, file in enumerate(files)]
-    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [4, 4, 10 + i, 10], "iscrowd": 0} for i in range(len(files))]
+    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [4, 4, 10 + i % 10, 10], "iscrowd": 0} for i in range(len(files))]
     content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cell"}]}
     (folder / "boxes.json").write_text(json.dumps(content))
     for name in ("JPEGImages", "Annotations"):

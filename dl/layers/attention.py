@@ -125,7 +125,7 @@ class Attention(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def parameters(self, query_size: int, memory_size: int) -> dict[str, Array]:
+    def parameters(self, query_size: int, memory_size: int) -> dict[str, Any]:
         """All parameters, for queries [B, Q] and a memory [B, S, D]."""
         if self.kind not in KINDS:
             raise unknown("attention", self.kind, KINDS)

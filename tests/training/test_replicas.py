@@ -37,6 +37,7 @@ def test_replica_r_is_the_single_run_of_its_seed(how, devices, singles, tmp_path
         )
 
 
+@pytest.mark.slow  # compiled as a user does: without XLA's costly passes the programs of one and four devices round differently
 def test_replicas_with_a_device_each_are_the_single_runs_bit_for_bit(singles, tmp_path):
     together = run(experiment("classifier", settings(seed=7, replicas=REPLICAS), devices=4), tmp_path / "run")
     assert hashes(together) == [hashes(single)[0] for single in singles[1]]

@@ -145,7 +145,9 @@ def write_boxes(folder: Path) -> None:
     """What is on the cells' images, in COCO's JSON, and the same as VOC's XML beside copies of them in `my_voc`."""
     files = sorted((folder / "cells").iterdir())
     images = [{"id": i, "file_name": file.name, "width": 32, "height": 32} for i, file in enumerate(files)]
-    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [4, 4, 10 + i % 10, 10], "iscrowd": 0} for i in range(len(files))]
+    boxes = [
+        {"id": i, "image_id": i, "category_id": 1, "bbox": [4, 4, 10 + i % 10, 10], "iscrowd": 0} for i in range(len(files))
+    ]
     content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cell"}]}
     (folder / "boxes.json").write_text(json.dumps(content))
     for name in ("JPEGImages", "Annotations"):

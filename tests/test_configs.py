@@ -27,6 +27,15 @@ KILLED = {  # by the fast tests too, in processes of their own
     "mnist_gan",  # two networks in turn
     "digits_lenet5",  # replicas
 }
+LONG = {  # half a minute where two programs share a core, of kinds that others have too: left to `-m slow`
+    "an4_ctc",
+    "an4_las",
+    "bccd_faster_rcnn",
+    "cifar10_fast",
+    "cifar10_transfer",
+    "imagenet_vgg16",
+    "usps_adaptation",
+}
 ACCELERATED = {"cifar10_resnet20", "mnist_dcgan", "tiny_shakespeare_lstm"}  # compared by the fast tests with an accelerator
 
 SPLITLESS = {"style_transfer", "multi30k_attention"}  # no split lies on the device: there is none, or batches are of buckets
@@ -107,7 +116,7 @@ def as_killed(monkeypatch, killed: Path) -> None:
     monkeypatch.setattr(evaluation.Evaluations, "_program", program)
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in KILLED])
+@pytest.mark.parametrize("name", [slow_unless(name not in LONG, name) for name in CONFIGS if name not in KILLED])
 def test_trained_resumed_evaluated_and_reported(name, manual_dir, tmp_path, monkeypatch, capsys):
     """In this process, and compiled once, which costs a tenth of a kill; `-m slow` kills processes of all configs."""
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"

@@ -104,7 +104,7 @@ class ModuleNetwork(nn.Module):
 def both(first: Float[Array, "b s"], second: Float[Array, "b s"]) -> Float[Array, "b s"]:
     """The logit of the product of two probabilities, given by their logits: both maps learn, whichever is smaller."""
     surprise = jnp.maximum(nn.softplus(-first) + nn.softplus(-second), 1e-6)  # -log of the product
-    return -jnp.log(jnp.expm1(surprise))
+    return -surprise - jnp.log(-jnp.expm1(-surprise))  # -log(exp(s) - 1), where exp(s) may be too large
 
 
 def _read(stack: Float[Array, "b d s"], place: Int[Array, " b"]) -> Float[Array, "b s"]:

@@ -135,7 +135,7 @@ def test_modules_are_put_together_as_the_layout_says():
     np.testing.assert_allclose(maps[0, 0], maps[1, 0], rtol=1e-5)
     np.testing.assert_allclose(maps[0, 1], maps[3, 0], rtol=1e-5)
     np.testing.assert_allclose(maps[0, 2], maps[2, 1], rtol=1e-5)
-    np.testing.assert_allclose(maps[0, 3], np.minimum(maps[0, 0], maps[0, 2]), rtol=1e-5)
+    np.testing.assert_allclose(maps[0, 3], maps[0, 0] * maps[0, 2], rtol=1e-4)
     assert np.abs(np.asarray(maps[0, 0] - maps[0, 1])).max() > 1e-3
     short = jnp.array(program[:5])[None].repeat(4, 0)
     one, two = (apply(variables, image, question, given)[0] for given in (short, layouts[:1].repeat(4, 0)))
